@@ -1,0 +1,82 @@
+"""assay: the commands. Each is imported when it is called, so that `assay --help` answers at once."""
+
+import importlib
+import os
+import sys
+from importlib.metadata import version
+
+import click
+
+from evaluations.errors import AssayError
+
+COMMANDS = {
+    "run": ("cli.run", "run", "Run a suite, or go on with a run, and write its report."),
+    "rescore": ("cli.rescore", "rescore", "Judge the answers of a run again, without any model call."),
+    "runs": ("cli.runs", "runs", "List runs, show one, write its report again."),
+    "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),
+    "db": ("cli.db", "db", "The store: upgrade its schema, show where it is, stop the embedded server."),
+}
+
+
+class LateGroup(click.Group):
+    """A group that knows its commands' names and one-liners, and imports a command only to run it."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from evaluations.errors import unknown_name
+
+            raise click.UsageError(unknown_name("command", args[0], list(COMMANDS)))
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("assay"), prog_name="assay")
+def cli() -> None:
+    """Evaluate AI features: verdicts that hold, money that is right, nothing lost.
+
+    \b
+    Start here:
+      assay run support-tickets             a sample suite; no key, no network
+      assay run my-suite.yaml --dry-run     what a run would call, cost and take
+      assay run --resume last               go on where a run was left
+
+    \b
+    Exit codes:
+      0 passed · 1 quality · 2 usage or configuration · 3 provider or infrastructure
+      4 budget or time limit · 5 inconclusive · 130 interrupted
+
+    Settings are ASSAY_* variables: ASSAY_HOME (data, default ~/.assay), ASSAY_DATABASE_URL
+    (a PostgreSQL server instead of the embedded one), ASSAY_PREFECT_API_URL, ASSAY_REPORTS.
+    """
+
+
+def main() -> None:
+    """The console script. Errors that a person is meant to read are one sentence on stderr, not a traceback."""
+    try:
+        cli.main(prog_name="assay", standalone_mode=True)
+    except AssayError as problem:
+        click.echo(f"assay: {problem}", err=True)
+        leave(problem.exit_code)
+
+
+def leave(code: int) -> None:
+    """End the process now: what matters is committed, and libraries may still be waiting for threads of theirs."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,660 @@
+"""Specs: what a person writes in a suite, a prompt or a contract file, checked and frozen.
+
+Pydantic lives here and nowhere else in the domain, because this is where text from outside arrives. A spec
+holds what was written, with defaults filled in; it reads no file. Its hashes say whether two specs would lead
+to the same model calls or the same judgements: what only changes how fast or how loudly a run goes is not
+hashed.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from evaluations.cases import Priority
+from evaluations.verdicts import Severity
+
+Parameters = dict[str, Any]
+"""Sampling parameters as the provider knows them: temperature, top_p, max_tokens, seed, stop, ..."""
+VariableType = Literal["text", "number", "integer", "boolean", "list", "object"]
+ColumnType = Literal["text", "number", "integer", "boolean", "json"]
+
+SEMVER = (
+    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+)
+"""major.minor.patch[-pre][+build], https://semver.org."""
+IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
+SCORER_NAME = r"^([a-z][a-z0-9_]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
+"""A name of the registry, or `module:name` for a scorer of your own."""
+
+SECRET_KEY = re.compile(
+    r"(?i)(api[_-]?key|secret|passw(or)?d|authorization|access[_-]?key|(auth|access|bearer)[_-]?token)(?!_env$)"
+)
+SECRET_VALUE = re.compile(r"(sk-|sk_|AKIA|ghp_|gho_|github_pat_|xox[abp]-|AIza|Bearer )\S{8,}")
+USE_ENV = "a secret does not belong in a file; name the environment variable that holds it with `api_key_env`"
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a JSON value: keys sorted, no spaces, 1.0 written as 1, Decimals as text.
+
+    >>> canonical_json({"b": 1.0, "a": [True, "é"]})
+    '{"a":[true,"é"],"b":1}'
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 of the canonical JSON, in hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return int(value) if value.is_integer() else value
+        case Decimal():
+            return format(value.normalize(), "f")
+        case BaseModel():
+            return _plain(value.model_dump())
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case _:
+            return [_plain(item) for item in value]
+
+
+def _one_or_many(value: Any) -> Any:
+    """A single item where a list is meant: `tags: billing`."""
+    return [value] if isinstance(value, str | Mapping) else value
+
+
+def _money(value: Any) -> Any:
+    # Through text, because Decimal(0.1) is not a tenth.
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+DURATION = re.compile(r"^(?:(\d+)h)?\s*(?:(\d+)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?$")
+
+
+def seconds(value: Any) -> Any:
+    """Seconds of "90s", "10m" or "1h30m"; anything but text is handed on as it is.
+
+    >>> seconds("1h30m"), seconds(45)
+    (5400.0, 45)
+    """
+    if not isinstance(value, str):
+        return value
+    found = DURATION.match(value.strip())
+    if not found or not any(found.groups()):
+        raise ValueError(f'{value!r} is not a time; write seconds or something like "90s", "10m" or "1h30m"')
+    hours, minutes, rest = found.groups()
+    return int(hours or 0) * 3600.0 + int(minutes or 0) * 60.0 + float(rest or 0)
+
+
+def _not_a_bool(value: Any) -> Any:
+    # Python counts True as 1, and `weight: true` is a slip of the pen.
+    if isinstance(value, bool):
+        raise ValueError("a number is wanted, not true or false")
+    return value
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\s](.*[^\s])?$")]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Share = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
+Money = Annotated[Decimal, BeforeValidator(_money), BeforeValidator(_not_a_bool), Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(seconds), BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
+Tags = Annotated[tuple[Name, ...], BeforeValidator(_one_or_many)]
+
+
+class Spec(BaseModel):
+    """What all specs share: frozen, no unknown keys, no input repeated in an error (it may be a secret)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+# Models
+
+
+class ModelSpec(Spec):
+    """A model and how to call it. In a file, a bare model id will do."""
+
+    name: Name = Field(description="The label in reports. Default: the last part of the model id.")
+    model: Name = Field(
+        description="What to call: a LiteLLM model id (openai/gpt-4o-mini), replay/<file> for recorded "
+        "answers, simulated/<profile> for made-up ones."
+    )
+    api_base: str | None = Field(default=None, description="Address of an OpenAI-compatible endpoint.")
+    api_key_env: str | None = Field(default=None, description="The environment variable that holds the key.")
+    transport: Literal["litellm", "direct"] = Field(
+        default="litellm",
+        description="direct: plain HTTP to an OpenAI-compatible endpoint, with less CPU a call.",
+    )
+    parameters: Parameters = Field(default_factory=dict, description="Sampling parameters, e.g. temperature.")
+    timeout_s: Seconds = Field(default=60.0, description="Seconds before one attempt is given up.")
+    max_output_tokens: Count | None = Field(default=None, description="Upper limit for the answer, in tokens.")
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    max_concurrency: Count | None = Field(default=None, description="Calls in flight at once, for this model.")
+    fallbacks: Tags = Field(
+        default=(), description="Labels of models to ask when this one fails; never in comparisons."
+    )
+    candidate: bool = Field(default=False, description="Shown in the report, but does not decide the run.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            given = {"model": given}
+        if not isinstance(given, Mapping):
+            return given
+        for path, value in _leaves(given):
+            if any(SECRET_KEY.search(key) for key in path) or SECRET_VALUE.search(str(value)):
+                raise ValueError(f"`{'.'.join(path)}` holds a secret: {USE_ENV}")
+        if "name" not in given and isinstance(given.get("model"), str):
+            given = {**given, "name": _label_of(given["model"])}
+        return given
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelSpec":
+        if self.api_key_env is not None and not re.match(IDENTIFIER, self.api_key_env):
+            raise ValueError("`api_key_env` is the name of an environment variable, e.g. OPENAI_API_KEY, not its value")
+        if self.api_base is not None:
+            _check_address(self.api_base)
+        if self.transport == "direct" and self.model.startswith(("replay/", "simulated/")):
+            raise ValueError(f"{self.model} is not called over HTTP; leave `transport` out")
+        if self.name in self.fallbacks:
+            raise ValueError(f"{self.name} cannot be its own fallback")
+        return self
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every scalar below `value` with its keys; a secret may hide in a nested header."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item, path)
+    elif value is not None:
+        yield path, value
+
+
+def _label_of(model: str) -> str:
+    """The last part of a model id; a recording loses its file endings.
+
+    >>> _label_of("openai/gpt-4o-mini"), _label_of("replay/answers/large.jsonl.gz")
+    ('gpt-4o-mini', 'large')
+    """
+    last = model.rstrip("/").rsplit("/", 1)[-1]
+    if model.startswith("replay/"):
+        last = re.sub(r"\.(jsonl|json|csv|parquet)(\.gz)?$", "", last)
+    return last or model
+
+
+def _check_address(address: str) -> None:
+    # The address is never repeated in the message: what is wrong with it may be the password in it.
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise ValueError("`api_base` is not an address") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("`api_base` is an address that begins with http:// or https://")
+    if "@" in parts.netloc or any(SECRET_KEY.search(key) for key, _ in parse_qsl(parts.query)):
+        raise ValueError(f"`api_base` holds a secret: {USE_ENV}")
+
+
+# Prompts
+
+
+class VariableSpec(Spec):
+    """A variable of a prompt: its type, and what to do when a case has none. A bare type will do."""
+
+    type: VariableType = "text"
+    required: bool = Field(
+        default=True,
+        description="A case without it is an error; false leaves it empty. A default makes it optional.",
+    )
+    default: Any = Field(default=None, description="The value for a case that has none.")
+    description: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"type": given}
+        if isinstance(given, Mapping) and "default" in given:
+            # A default of null is a default too; said by `required`, it survives being stored and read again.
+            return {"required": False, **given}
+        return given
+
+
+class MessageSpec(Spec):
+    """One message of a prompt: a role with a template, or the place where a case's own messages go."""
+
+    role: Literal["system", "user", "assistant"] | None = None
+    content: str | None = Field(default=None, description="A template.")
+    history: str | None = Field(
+        default=None,
+        pattern=IDENTIFIER,
+        description="A list variable of the case whose {role, content} items are put here as they are.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "MessageSpec":
+        if (self.history is None) == (self.role is None or self.content is None):
+            raise ValueError("a message has `role` and `content`, or `history` alone")
+        if self.history is not None and (self.role or self.content):
+            raise ValueError("a message with `history` has neither `role` nor `content`")
+        return self
+
+
+class ExampleSpec(Spec):
+    """A worked example: the user's side as text or as inputs for the template, and the answer wanted.
+
+    `user` and `assistant` are plain text, not templates: an example full of braces needs no escaping.
+    """
+
+    inputs: dict[str, Any] | None = Field(default=None, description="Values for the prompt's last user message.")
+    user: str | None = Field(default=None, description="Plain text, not a template.")
+    assistant: str = Field(description="Plain text, not a template.")
+
+    @model_validator(mode="after")
+    def _check(self) -> "ExampleSpec":
+        if (self.inputs is None) == (self.user is None):
+            raise ValueError("an example has either `inputs` or `user`")
+        return self
+
+
+class PromptSpec(Spec):
+    """A prompt version: templates with typed variables. Its content, not its number, is its identity."""
+
+    name: Name
+    version: str = Field(
+        default="0.1.0", pattern=SEMVER, description="Semantic version, in quotes if it could be a number."
+    )
+    description: str = ""
+    changelog: str = Field(default="", description="What this version changes.")
+    system: str | None = Field(default=None, description="A template for the system message.")
+    user: str | None = Field(default=None, description="A template for a single user message.")
+    messages: tuple[MessageSpec, ...] = Field(default=(), description="For several turns, instead of `user`.")
+    few_shot: tuple[ExampleSpec, ...] = Field(default=(), description="Worked examples, put before the messages.")
+    variables: dict[Annotated[str, StringConstraints(pattern=IDENTIFIER)], VariableSpec] = Field(
+        default_factory=dict,
+        description="Name and type of each variable. Left out: whatever the templates use.",
+    )
+    output_schema: dict[str, Any] | None = Field(default=None, description="JSON Schema that the reply has to follow.")
+    parameters: Parameters = Field(
+        default_factory=dict, description="Sampling parameters; a model's and the suite's go before them."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "PromptSpec":
+        if (self.user is None) == (not self.messages):
+            raise ValueError("a prompt has either `user` or `messages`")
+        if any(example.inputs is not None for example in self.few_shot) and self._asks() is None:
+            raise ValueError("an example with `inputs` needs a user message to put them in")
+        return self
+
+    def _asks(self) -> str | None:
+        return next((turn.content for turn in reversed(self.turns) if turn.role == "user"), None)
+
+    @property
+    def turns(self) -> tuple[MessageSpec, ...]:
+        """The messages after the system message, however they were written."""
+        return self.messages or (MessageSpec(role="user", content=self.user),)
+
+    @property
+    def question(self) -> str:
+        """The template of the last user message; "" when there is none."""
+        return self._asks() or ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of what reaches the model; name, number, description and changelog are not in it."""
+        return content_hash(
+            {
+                "system": self.system,
+                "messages": [turn.model_dump() for turn in self.turns],
+                "few_shot": [example.model_dump() for example in self.few_shot],
+                "variables": {
+                    name: [variable.type, variable.required, variable.default]
+                    for name, variable in self.variables.items()
+                },
+                "output_schema": self.output_schema,
+                "parameters": self.parameters,
+            }
+        )
+
+
+PLAIN_PROMPT = PromptSpec(
+    name="plain", version="1.0.0", user="{{ inputs | sole }}", description="The case's inputs as they are."
+)
+"""For a suite without prompts: a single input is sent as it is, several as one JSON object."""
+
+
+# Scorers and gates
+
+
+class ScorerSpec(Spec):
+    """A scorer with its settings and its part in the verdict. A bare scorer name will do.
+
+    Keys that are not listed here are the scorer's own settings; whether it knows them is checked where
+    scorers are known.
+    """
+
+    scorer: str = Field(pattern=SCORER_NAME, description="A scorer's name, or `module:name` for your own.")
+    name: Name = Field(description="The label in reports, unique in the suite. Default: the scorer's name.")
+    weight: Annotated[float, BeforeValidator(_not_a_bool)] = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="Its share in the weighted score."
+    )
+    severity: Severity = Field(
+        default="major", description="blocker: fails the suite. major: fails its case. minor: fails nothing."
+    )
+    threshold: Share | None = Field(default=None, description="A value at or above it passes. Default: the scorer's.")
+    negate: bool = Field(default=False, description="Turns the judgement round: 1 - value.")
+    where: Tags = Field(default=(), description="Only cases with one of these tags.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="The scorer's own settings.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            given = {"scorer": given}
+        if not isinstance(given, Mapping):
+            return given
+        known = {key: value for key, value in given.items() if key in SCORER_KEYS and key != "settings"}
+        own = {key: value for key, value in given.items() if key not in SCORER_KEYS}
+        nested = given.get("settings", {})
+        if not isinstance(nested, Mapping):
+            raise ValueError("`settings` is a mapping")
+        if "name" not in known and isinstance(given.get("scorer"), str):
+            known["name"] = given["scorer"].rsplit(":", 1)[-1]
+        return {**known, "settings": {**nested, **own}}
+
+
+SCORER_KEYS = frozenset(("scorer", "name", "weight", "severity", "threshold", "negate", "where", "settings"))
+"""Keys of every scorer entry; all others are settings of the scorer."""
+
+
+class GateSpec(Spec):
+    """What a variant has to reach for the suite to pass."""
+
+    pass_rate: Share | None = Field(default=None, description="Smallest share of judged cases that pass.")
+    confident: bool = Field(
+        default=False,
+        description="The whole interval of the pass rate has to clear the gate, not just the estimate.",
+    )
+    blockers: Annotated[int, Field(strict=True, ge=0)] | None = Field(
+        default=0, description="Most cases in which a blocker may fail."
+    )
+    error_share: Share | None = Field(default=0.05, description="Largest share of calls that may end in an error.")
+    cost_usd: Money | None = Field(default=None, description="Most that the variant's answers may cost, in US dollars.")
+    p95_latency_ms: Positive | None = Field(default=None, description="Slowest 95th percentile of latency, in ms.")
+
+
+# Suites
+
+
+OF = re.compile(r"^\s*(\d+)\s+of\s+(\d+)\s*$")
+
+
+def _requirement(value: Any) -> Any:
+    """The share of repeats that has to pass, from "all", "k of n" or a number; the text itself is kept."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError('`require` is "all", something like "2 of 3", or a share between 0 and 1')
+    if not isinstance(value, str):
+        if not 0 < value <= 1:
+            raise ValueError(f"{value} is not a share above 0 and up to 1; write 0.8 for 80 %")
+        return float(value)
+    if value == "all":
+        return value
+    found = OF.match(value)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f'{value!r} is neither "all" nor something like "2 of 3" nor a share between 0 and 1')
+    return f"{int(found[1])} of {int(found[2])}"
+
+
+Requirement = Annotated[str | float, BeforeValidator(_requirement)]
+
+
+class SuiteSpec(Spec):
+    """A suite: a dataset, what is to answer it, how answers are judged and what has to come out."""
+
+    suite: Name = Field(description="The suite's name.")
+    description: str = ""
+    feature: str | None = Field(default=None, description="The capability of the product that is tested.")
+    author: str | None = None
+    tags: Tags = ()
+    priority: Priority = "medium"
+    dataset: str = Field(default=".", description="The dataset's folder, relative to this file.")
+    prompts: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = Field(
+        default=(), description="Prompt files, relative to this file. None: the inputs are sent as they are."
+    )
+    models: Annotated[tuple[ModelSpec, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = Field(
+        description="What is to answer: model ids or models with their settings."
+    )
+    other_models: Annotated[tuple[ModelSpec, ...], BeforeValidator(_one_or_many)] = Field(
+        default=(), description="Models that answer no case themselves: judges and fallbacks."
+    )
+    parameters: Annotated[tuple[Parameters, ...], BeforeValidator(_one_or_many)] = Field(
+        default=(), description="Parameter sets to try: variants are models x prompts x parameter sets."
+    )
+    repeats: Count = Field(default=1, description="How often every case is answered.")
+    require: Requirement = Field(
+        default=0.8,
+        description='What share of its repeats a case has to pass: "all", "2 of 3" or a number.',
+    )
+    scorers: Annotated[tuple[ScorerSpec, ...], BeforeValidator(_one_or_many)] = ()
+    gates: GateSpec = GateSpec()
+    seed: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, description="For whatever is drawn at random.")
+    concurrency: Count = Field(default=16, description="Calls in flight at once.")
+    max_cost: Money | None = Field(default=None, description="Stop before spending more, in US dollars.")
+    max_time: Seconds | None = Field(default=None, description='Stop after this time: seconds, or "10m".')
+
+    @model_validator(mode="after")
+    def _check(self) -> "SuiteSpec":
+        labels = [model.name for model in (*self.models, *self.other_models)]
+        _refuse_twins(labels, "model", "give one of them a `name`")
+        _refuse_twins([scorer.name for scorer in self.scorers], "scorer", "give one of them a `name`")
+        _refuse_twins([canonical_json(p) for p in self.parameters], "parameter set", "leave one of them out")
+        _refuse_twins(list(self.prompts), "prompt", "leave one of them out")
+        for model in (*self.models, *self.other_models):
+            for label in model.fallbacks:
+                if label not in labels:
+                    raise ValueError(
+                        f"{model.name} falls back to {label!r}, which no entry of `models` or `other_models` "
+                        f"is named; known: {', '.join(labels)}"
+                    )
+        for given in self.parameters:
+            for path, value in _leaves(given):
+                if any(SECRET_KEY.search(key) for key in path) or SECRET_VALUE.search(str(value)):
+                    raise ValueError(f"`parameters.{'.'.join(path)}` holds a secret: {USE_ENV}")
+        if isinstance(self.require, str) and (found := OF.match(self.require)):
+            wanted = int(found[2])
+            if wanted != self.repeats:
+                raise ValueError(
+                    f"`require: {self.require}` speaks of {wanted} repeats and `repeats` is {self.repeats}; "
+                    f"make them agree or give `require` as a share"
+                )
+        return self
+
+    @property
+    def required_share(self) -> float:
+        """The share of a case's repeats that has to pass, in (0, 1]."""
+        if isinstance(self.require, float):
+            return self.require
+        found = OF.match(self.require)
+        return int(found[1]) / int(found[2]) if found else 1.0
+
+
+def _refuse_twins(names: Sequence[str], kind: str, remedy: str) -> None:
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise ValueError(f"two of one {kind}: {', '.join(twins)}; {remedy}")
+
+
+# Variants
+
+
+class VariantSpec(Spec):
+    """What is compared: a prompt version with a model and its parameters."""
+
+    label: str
+    """Unique within the suite."""
+    prompt: PromptSpec
+    model: ModelSpec
+    parameters: Parameters
+    """What is sent: the prompt's, overruled by the model's, overruled by the parameter set's."""
+    gating: bool
+    """False for a candidate that is shown but does not decide the run."""
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of what can change an answer; labels, limits and keys are not in it."""
+        return content_hash(
+            {
+                "prompt": self.prompt.content_hash,
+                "model": self.model.model,
+                "api_base": self.model.api_base,
+                "max_output_tokens": self.model.max_output_tokens,
+                "parameters": self.parameters,
+            }
+        )
+
+
+def variants_of(suite: SuiteSpec, prompts: Sequence[PromptSpec]) -> tuple[VariantSpec, ...]:
+    """Every model with every prompt and every parameter set, in the order of the file.
+
+    With one prompt and one parameter set a variant is called like its model; otherwise what differs is
+    appended: "small · triage@1.1.0 · temperature=0.7". Without prompts the inputs are sent as they are.
+    Raises ValueError if two prompts share name and version.
+    """
+    prompts = tuple(prompts) or (PLAIN_PROMPT,)
+    _refuse_twins([prompt.label for prompt in prompts], "prompt", "raise the `version` of one of them")
+    sets: tuple[Parameters, ...] = suite.parameters or ({},)
+    return tuple(
+        VariantSpec(
+            label=" · ".join(
+                [
+                    model.name,
+                    *([prompt.label] if len(prompts) > 1 else []),
+                    *([_set_label(chosen, sets)] if len(sets) > 1 else []),
+                ]
+            ),
+            prompt=prompt,
+            model=model,
+            parameters={**prompt.parameters, **model.parameters, **chosen},
+            gating=not model.candidate,
+        )
+        for model in suite.models
+        for prompt in prompts
+        for chosen in sets
+    )
+
+
+def _set_label(chosen: Parameters, sets: Sequence[Parameters]) -> str:
+    """What sets one parameter set apart from the others; long values are named by their hash."""
+    differing = [
+        key
+        for key in sorted({key for each in sets for key in each})
+        if len({canonical_json(each[key]) if key in each else None for each in sets}) > 1
+    ]
+    words = []
+    for key in differing:
+        if key in chosen:
+            text = canonical_json(chosen[key])
+            words.append(f"{key}={text if len(text) <= 24 else content_hash(chosen[key])[:8]}")
+    return ", ".join(words) or "defaults"
+
+
+def suite_hash(suite: SuiteSpec, variants: Sequence[VariantSpec]) -> str:
+    """SHA-256 of everything that can change a verdict: variants, scorers, gates, repeats, seed.
+
+    Descriptions, authors, tags, concurrency and caps are not in it; the dataset has its own hash.
+    """
+    return content_hash(
+        {
+            "suite": suite.suite,
+            "variants": [[v.label, v.content_hash, v.gating] for v in variants],
+            "scorers": [scorer.model_dump() for scorer in suite.scorers],
+            "gates": suite.gates.model_dump(),
+            "repeats": suite.repeats,
+            "require": suite.require,
+            "seed": suite.seed,
+        }
+    )
+
+
+# Contracts
+
+
+def _input_columns(value: Any) -> Any:
+    columns = list(value.values()) if isinstance(value, Mapping) else value
+    if isinstance(columns, list | tuple) and not all(isinstance(column, str) for column in columns):
+        raise ValueError("`inputs` names columns: a column, a list of columns, or {input: column}")
+    return value
+
+
+class FieldsSpec(Spec):
+    """Which columns of a row are what. What is not said: a column of that name, if there is one."""
+
+    id: str | None = Field(
+        default="id", description="null: rows have no id of their own, and are called by their number."
+    )
+    expected: str | None = "expected"
+    inputs: Annotated[str | tuple[str, ...] | dict[str, str] | None, BeforeValidator(_input_columns)] = Field(
+        default=None,
+        description="A column that holds an object, a list of columns, or {input: column}. "
+        "Default: the column `inputs` if it holds an object, else every column that nothing else claims.",
+    )
+    tags: str | None = "tags"
+    priority: str | None = "priority"
+    automation: str | None = "automation"
+    assertions: str | None = "assertions"
+    description: str | None = "description"
+
+
+class ExpectationSpec(Spec):
+    """One Great Expectations expectation: its snake_case type, its column and its arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+    type: str = Field(pattern=r"^expect_[a-z0-9_]+$", description="E.g. expect_column_values_to_not_be_null.")
+    column: str | None = Field(default=None, description="A column; `inputs.city` reaches into an object.")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What Great Expectations is given, the type apart."""
+        return {k: v for k, v in self.model_dump().items() if k != "type" and v is not None}
+
+
+class ContractSpec(Spec):
+    """What a dataset promises: where its cases are, which columns are what, and what has to hold."""
+
+    cases: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = Field(
+        default=(),
+        description="Files of cases beside this file: .jsonl, .csv (also .gz) or .parquet. Default: cases.*",
+    )
+    description: str = ""
+    licence: str = ""
+    source: str = Field(default="", description="Where the cases come from.")
+    language: str = Field(default="", description="Language tag of the cases, e.g. en.")
+    sample_data: bool = Field(default=False, description="The cases were made up for demonstration.")
+    fields: FieldsSpec = FieldsSpec()
+    types: dict[str, ColumnType] = Field(
+        default_factory=dict, description="Types of CSV columns, whose cells are text otherwise."
+    )
+    max_case_bytes: Count = Field(default=1_000_000, description="A larger case is refused.")
+    expectations: tuple[ExpectationSpec, ...] = ()

@@ -1,0 +1,1 @@
+"""Domain values in, HTML and its twins out."""

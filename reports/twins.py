@@ -1,0 +1,335 @@
+"""The twins of a run report: the same result as JSON, CSV, JUnit XML, Markdown and HTML.
+
+Whatever a model, a prompt or a dataset said is hostile in every one of them: a CSV cell must not become a formula, XML
+must stay well-formed, a comment must not mention, link, embed or break out.
+"""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from xml.etree import ElementTree
+
+from evaluations.results import AnswerResult, CaseResult, RunResult, VariantResult
+from reports.format import count, duration, iso, money, one_line, share, share_interval, visible
+from reports.page import SCHEMA_VERSION, render_page
+from reports.views.run import TEMPLATE, run_view
+from reports.views.run_words import ERROR_NAMES, RUN_STATUS, gate_name, headline, marks, status_of_gate
+
+COMMENT_LINES = 25
+"""A comment longer than this is folded away by those it is for."""
+_COMMENT_VARIANTS = 6
+_COMMENT_CASES = 5
+
+CSV_COLUMNS = (
+    "case_id", "variant", "verdict", "reason", "tags", "priority", "repeat", "passed", "score", "error",
+    "error_message", "latency_ms", "cost_usd", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens",
+    "reasoning_tokens", "from_cache", "model_returned", "contaminated", "failed_scorers", "inputs", "expected",
+    "answer",
+)  # fmt: skip
+
+
+def as_html(result: RunResult) -> str:
+    """The report: one self-contained page, the same bytes for the same result."""
+    return render_page(TEMPLATE, run_view(result))
+
+
+def as_json(result: RunResult) -> str:
+    """Everything the result knows: money as exact strings, times in UTC, unknown as null; never NaN or Infinity."""
+    document = {"schema": f"assay.run/{SCHEMA_VERSION}", **_jsonable(result)}
+    return json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f") if value.is_finite() else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value.value if isinstance(value, Enum) else value
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(entry) for entry in value]
+    if isinstance(value, (set, frozenset)):
+        # A set has no order of its own, and the same result has to give the same bytes.
+        return sorted((_jsonable(entry) for entry in value), key=repr)
+    return str(value)
+
+
+def as_csv(rows: Iterable[CaseResult]) -> Iterator[str]:
+    """One line for each answer, with a head, as they come: `rows` may be a stream of any length.
+
+    Text that a spreadsheet would take for a formula gets a leading `'`. Lines end in CRLF (RFC 4180).
+    """
+    line = io.StringIO()
+    writer = csv.writer(line)
+
+    def written(values: Iterable[object]) -> str:
+        line.seek(0)
+        line.truncate()
+        writer.writerow(values)
+        return line.getvalue()
+
+    yield written(CSV_COLUMNS)
+    for case in rows:
+        # A case without an answer still has its line: it must not vanish from a count.
+        for answer in case.answers or (None,):
+            yield written(_csv_values(case, answer))
+
+
+def _csv_values(case: CaseResult, answer: AnswerResult | None) -> list[object]:
+    about = [
+        _csv_text(case.case_id), _csv_text(case.variant), case.verdict, _csv_text(case.reason),
+        _csv_text(" ".join(case.tags)), _csv_text(case.priority),
+    ]  # fmt: skip
+    ends = [_csv_text(_compact(case.inputs)), _csv_text(_compact(case.expected))]
+    if answer is None:
+        return [*about, *[""] * (len(CSV_COLUMNS) - len(about) - len(ends) - 1), *ends, ""]
+    failed = [score.scorer for score in answer.scores if score.passed is False]
+    return [
+        *about,
+        answer.repeat,
+        _csv_flag(answer.passed),
+        "" if answer.score is None or not math.isfinite(answer.score) else repr(answer.score),
+        answer.error or "",
+        _csv_text(answer.error_message),
+        "" if answer.latency_ms is None else repr(answer.latency_ms),
+        "" if answer.cost_usd is None else format(answer.cost_usd, "f"),
+        answer.usage.input_tokens,
+        answer.usage.cached_tokens,
+        answer.usage.cache_write_tokens,
+        answer.usage.output_tokens,
+        answer.usage.reasoning_tokens,
+        _csv_flag(answer.from_cache),
+        _csv_text(answer.model_returned or ""),
+        _csv_flag(answer.contaminated),
+        _csv_text(" ".join(failed)),
+        *ends,
+        _csv_text(answer.text or ""),
+    ]
+
+
+def _compact(value: Any) -> str:
+    """Text as it is, anything else as JSON in one line."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(_jsonable(value), ensure_ascii=False)
+
+
+def _csv_flag(value: bool | None) -> str:
+    return "" if value is None else "true" if value else "false"
+
+
+# Spreadsheets read the full-width signs too.
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_UNWRITABLE = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff\ufffe\uffff]")
+
+
+def _csv_text(text: str) -> str:
+    text = _UNWRITABLE.sub(_named, text)
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _named(found: re.Match[str]) -> str:
+    return f"U+{ord(found.group()):04X}"
+
+
+def as_junit(result: RunResult) -> str:
+    """JUnit XML: a testsuite for each variant, a testcase for each case.
+
+    A failed or flaky case is a `failure` (type `fail` or `flaky`), an unanswered one an `error`, a skipped one
+    `skipped`. Only cases that came along are listed; the property `cases_left_out` counts the rest.
+    """
+    root = ElementTree.Element("testsuites", name=_xml_text(result.suite))
+    totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    seconds = 0.0
+    for variant in result.variants:
+        cases = [case for case in result.cases if case.variant == variant.label]
+        suite = ElementTree.SubElement(root, "testsuite", name=_xml_text(f"{result.suite} / {variant.label}"))
+        counts = {
+            "tests": len(cases),
+            "failures": sum(case.verdict in ("fail", "flaky") for case in cases),
+            "errors": sum(case.verdict == "error" for case in cases),
+            "skipped": sum(case.verdict == "skipped" for case in cases),
+        }
+        spent = sum(_seconds(case) for case in cases)
+        for name, number in counts.items():
+            suite.set(name, str(number))
+            totals[name] += number
+        suite.set("time", f"{spent:.3f}")
+        suite.set("timestamp", iso(result.started_at).removesuffix("Z"))
+        seconds += spent
+        _junit_properties(suite, result, variant)
+        for case in cases:
+            _junit_case(suite, result, case)
+    for name, number in totals.items():
+        root.set(name, str(number))
+    root.set("time", f"{seconds:.3f}")
+    ElementTree.indent(root, " ")
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _junit_properties(suite: ElementTree.Element, result: RunResult, variant: VariantResult) -> None:
+    values = {
+        "run": result.run_id,
+        "verdict": result.verdict,
+        "sentence": " ".join((*(f"{mark}:" for mark in marks(result)), result.sentence)),
+        "gating": "true" if variant.gating else "false",
+        "simulated": "true" if variant.simulated else "false",
+        "complete": "true" if result.complete else "false",
+        "cases_left_out": str(result.cases_left_out),
+    }
+    for gate in result.gates:
+        if gate.variant == variant.label:
+            values[f"gate.{gate.gate}"] = f"{status_of_gate(gate).word}: {gate.value}, limit {gate.limit}"
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in values.items():
+        ElementTree.SubElement(properties, "property", name=_xml_text(name), value=_xml_text(value))
+
+
+def _junit_case(suite: ElementTree.Element, result: RunResult, case: CaseResult) -> None:
+    element = ElementTree.SubElement(
+        suite, "testcase", name=_xml_text(case.case_id), classname=_xml_text(f"{result.suite}.{case.variant}"),
+        time=f"{_seconds(case):.3f}",
+    )  # fmt: skip
+    told = _xml_text(_junit_told(case))
+    message = _xml_text(one_line(case.reason or case.verdict, 400))
+    if case.verdict in ("fail", "flaky"):
+        ElementTree.SubElement(element, "failure", type=case.verdict, message=message).text = told
+    elif case.verdict == "error":
+        kind = next((answer.error for answer in case.answers if answer.error), "error")
+        ElementTree.SubElement(element, "error", type=kind, message=message).text = told
+    elif case.verdict == "skipped":
+        ElementTree.SubElement(element, "skipped", message=message)
+    if told:
+        ElementTree.SubElement(element, "system-out").text = told
+
+
+def _junit_told(case: CaseResult) -> str:
+    """What every repeat that did not pass said, and why it did not pass."""
+    lines: list[str] = []
+    for answer in case.answers:
+        name = f"repeat {answer.repeat + 1}: "
+        if answer.error is not None:
+            lines.append(f"{name}{ERROR_NAMES[answer.error]}. {answer.error_message}".rstrip())
+            continue
+        if answer.passed:
+            continue
+        reasons = [
+            f"{score.scorer} ({score.severity}): {score.why or ('unscored' if score.value is None else 'failed')}"
+            for score in answer.scores
+            if score.passed is False or score.value is None
+        ]
+        lines.append(name + ("; ".join(reasons) or "did not pass"))
+        lines.append(f"  answer: {one_line(answer.text or '', 1000)}")
+    return "\n".join(lines)
+
+
+def _seconds(case: CaseResult) -> float:
+    return sum(answer.latency_ms or 0.0 for answer in case.answers) / 1000
+
+
+def _xml_text(text: str) -> str:
+    """Text that XML 1.0 can hold; what it cannot, and what hides, is named."""
+    return _UNWRITABLE.sub(_named, visible(text))
+
+
+def as_markdown(result: RunResult) -> str:
+    """A comment for a pull request, at most 25 lines: verdict, variants, failed gates, the first failures."""
+    view = headline(result)
+    sign = {"good": "✅", "bad": "❌"}.get(view.tone, "⚠️")
+    lines = [f"### {sign} {_inert(': '.join((*marks(result), one_line(view.head + view.rest, 300))))}", ""]
+    if not result.complete:
+        why = f", {result.stop_reason}" if result.stop_reason else ""
+        lines += [
+            _inert(f"Incomplete: {count(result.cells_done)} of {count(result.cells_total, 'answer')}{why}."),
+            "",
+        ]
+    if result.variants:
+        lines += [
+            "| Variant | Pass rate (95% CI) | Failed | Flaky | Errors | Cost | p95 |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        lines += [_comment_row(variant) for variant in result.variants[:_COMMENT_VARIANTS]]
+        lines.append("")
+    failed = [gate for gate in result.gates if gate.passed is not True]
+    if failed:
+        told = "; ".join(
+            f"{gate_name(gate.gate)} of {_code(gate.variant, 30)}: {_inert(one_line(gate.value, 30))} "
+            f"(limit {_inert(one_line(gate.limit, 30))})"
+            for gate in failed[:4]
+        )
+        more = f" and {len(failed) - 4} more" if len(failed) > 4 else ""
+        lines += [f"Gates that do not hold: {told}{more}.", ""]
+    worst = [case for case in result.cases if case.verdict in ("fail", "flaky", "error")]
+    if worst:
+        total = sum(
+            variant.verdicts.get("fail", 0) + variant.verdicts.get("flaky", 0) + variant.verdicts.get("error", 0)
+            for variant in result.variants
+        )
+        lines += [
+            f"- {case.verdict}: {_code(case.case_id, 50)} on {_code(case.variant, 30)}: "
+            f"{_code(case.reason or 'no reason', 90)}"
+            for case in worst[:_COMMENT_CASES]
+        ]
+        if total > _COMMENT_CASES:
+            lines.append(f"- and {count(total - min(len(worst), _COMMENT_CASES))} more in the report")
+        lines.append("")
+    status = RUN_STATUS[result.verdict].word.lower()
+    unpriced = sum(variant.unpriced for variant in result.variants)
+    cost = money(result.cost_usd) + (f" and {count(unpriced)} unpriced" if unpriced else "")
+    lines.append(
+        f"Run {_code(result.run_id, 60)} of {_code(result.suite, 60)} {status}; {count(result.cells_done, 'answer')}, "
+        f"{_inert(cost)}."
+    )
+    return "\n".join(lines[:COMMENT_LINES]) + "\n"
+
+
+def _comment_row(variant: VariantResult) -> str:
+    rate = variant.pass_rate
+    quality = f"{share(rate.value)} ({share_interval(rate.low, rate.high)}), n = {count(rate.n)}" if rate else "unknown"
+    unpriced = variant.unpriced >= variant.answers > 0
+    name = _code(variant.label, 40) + ("" if variant.gating else " (candidate)")
+    if variant.simulated:
+        name += " SIMULATED"
+    cells = [
+        name,
+        _inert(quality),
+        *(count(variant.verdicts.get(verdict, 0)) for verdict in ("fail", "flaky", "error")),
+        "unpriced" if unpriced else _inert(money(variant.cost_usd)),
+        duration(variant.latency.p95 if variant.latency else None),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _code(text: str, limit: int) -> str:
+    """Text from outside as a code span: nothing in it is a link, an image, HTML, a mention or a reference.
+
+    The fence is longer than any run of backticks inside (CommonMark, "Code spans").
+    """
+    text = one_line(text, limit) or "empty"
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    # A bar would end a table's cell even here.
+    text = text.replace("|", "\\|")
+    return f"{fence} {text} {fence}" if text.startswith("`") or text.endswith("`") else f"{fence}{text}{fence}"
+
+
+def _inert(sentence: str) -> str:
+    """A sentence with words from outside: every sign that Markdown or GitHub reads is taken out of play."""
+    sentence = re.sub(r"([\\`*_{}\[\]<>#|~!&$^])", r"\\\1", visible(sentence).replace("\n", " "))
+    # A mention or an address ends at a zero-width space.
+    return re.sub(r"(@|://|www\.|#)", "\\1\u200b", sentence)

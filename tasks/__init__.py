@@ -1,0 +1,1 @@
+"""The edge: network, disk, database, clock."""

@@ -1,0 +1,215 @@
+"""Answering a shard: every cell that has no answer yet gets one, through the ledger and the gateway.
+
+The order of events for a cell, and the reason for it: take a slot, commit the intent, call, commit the answer, give
+the slot back. So there are never more open intents than slots, and whatever a killed process may have paid for
+stands in the ledger.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import orjson
+
+from evaluations.answers import Answer, same_model
+from evaluations.errors import AssayError
+from tasks.execution import Execution
+from tasks.providers.base import Call
+from tasks.store.answers import CachedAnswer, answered_keys, cached_answers, last_attempts, resolve_abandoned
+from tasks.store.database import transaction
+from tasks.store.datasets import StoredCase, cases_of
+from tasks.store.ledger import BudgetExhausted, CellKey, Intent, Lease, Recorded
+
+NOT_CACHED = ("replay/", "simulated/")
+"""Where an answer costs nothing, keeping it for later saves nothing."""
+CHARACTERS_A_TOKEN = 4
+"""For the tokens-a-minute limit, which is a matter of manners and not of money."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One question that still has to be put: a case, a variant, a repeat, and the prompt as it will be sent."""
+
+    key: CellKey
+    call: Call
+    attempt: int
+    prompt_hash: bytes
+    cache_key: bytes | None
+    reserve: Decimal | None
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unrenderable:
+    """A cell whose prompt cannot be made from its case."""
+
+    key: CellKey
+    attempt: int
+    problem: str
+
+
+async def answer_shard(execution: Execution, lease: Lease, *, skip_in_flight: bool) -> bool:
+    """Answer every cell of a shard that has no answer; True when none is left.
+
+    Raises LeaseLost when another worker took the shard over, InfrastructureError when the ledger fails.
+    """
+    cells = await asyncio.to_thread(_open_cells, execution, lease, skip_in_flight)
+    cached = await asyncio.to_thread(_cached, execution, cells)
+    calls = []
+    for cell in cells:
+        if isinstance(cell, Unrenderable):
+            calls.append(_record_unrenderable(execution, lease, cell))
+        elif cell.cache_key is not None and cell.cache_key in cached:
+            calls.append(_record_cached(execution, lease, cell, cached[cell.cache_key]))
+        else:
+            calls.append(_answer_cell(execution, lease, cell))
+    return await execution.run_together(calls)
+
+
+async def _answer_cell(execution: Execution, lease: Lease, cell: Cell) -> bool:
+    """One cell from slot to committed answer; False when it was not called because the run is to stop."""
+    async with execution.slots, execution.gateway.slot(cell.call.model, cell.tokens) as queue_ms:
+        if execution.stop.requested:
+            return False
+        execution.mark_open()
+        try:
+            await execution.ledger.open(Intent(cell.key, lease, cell.attempt, reserve=cell.reserve))
+        except BudgetExhausted:
+            execution.stop.request("budget")
+            return False
+        answer = await execution.gateway.answer(cell.call, queue_ms=queue_ms)
+        if answer.error == "interrupted":
+            return False
+        await execution.ledger.record(_recorded(lease, cell, answer, release=cell.reserve))
+    return True
+
+
+async def _record_cached(execution: Execution, lease: Lease, cell: Cell, hit: CachedAnswer) -> bool:
+    answer = replace(hit.answer, case_id=cell.call.case_id, variant=cell.call.variant, repeat=cell.key.repeat)
+    await execution.ledger.record(_recorded(lease, cell, answer, cached_cost=hit.cost))
+    return True
+
+
+async def _record_unrenderable(execution: Execution, lease: Lease, cell: Unrenderable) -> bool:
+    answer = Answer(case_id="", variant="", text=None, error="prompt", error_message=cell.problem, cost_usd=Decimal(0))
+    await execution.ledger.record(
+        Recorded(
+            key=cell.key,
+            lease=lease,
+            attempt=cell.attempt,
+            answer=answer,
+            contaminated=False,
+            cached_cost=None,
+            prompt_hash=None,
+            cache_key=None,
+            release=None,
+        )
+    )
+    return True
+
+
+def _recorded(
+    lease: Lease,
+    cell: Cell,
+    answer: Answer,
+    *,
+    cached_cost: Decimal | None = None,
+    release: Decimal | None = None,
+) -> Recorded:
+    return Recorded(
+        key=cell.key,
+        lease=lease,
+        attempt=cell.attempt,
+        answer=answer,
+        contaminated=not answer.from_cache and not same_model(answer.model_requested, answer.model_returned),
+        cached_cost=cached_cost,
+        prompt_hash=cell.prompt_hash,
+        cache_key=cell.cache_key,
+        release=release,
+    )
+
+
+def _open_cells(execution: Execution, lease: Lease, skip_in_flight: bool) -> list[Cell | Unrenderable]:
+    """The cells of a shard that have no answer, after the calls of a dead owner were settled."""
+    run, first, last = execution.run, lease.first_position, lease.last_position
+    with transaction() as connection:
+        resolve_abandoned(connection, run.id, first, last, skip=skip_in_flight)
+        answered = answered_keys(connection, run.id, first, last)
+        attempts = last_attempts(connection, run.id, first, last)
+        cases = cases_of(connection, run.dataset_id, run.chosen, first, last)
+    return [
+        _cell(execution, stored, key, attempts.get((key, 0), 0) + 1)
+        for stored, key in _interleaved(cases, len(run.variants), run.repeats, run.seed)
+        if key not in answered
+    ]
+
+
+def _interleaved(
+    cases: Iterable[StoredCase], variants: int, repeats: int, seed: int
+) -> Iterator[tuple[StoredCase, CellKey]]:
+    """All cells, case by case, the variants and repeats of each case in a random order.
+
+    Drift of time and provider then hits every variant alike. The order of a case depends on the seed and its
+    position alone, so that a resumed run continues in the same order.
+    """
+    for stored in cases:
+        keys = [CellKey(stored.position, v, r) for v in range(variants) for r in range(repeats)]
+        random.Random(f"{seed} {stored.position}").shuffle(keys)
+        for key in keys:
+            yield stored, key
+
+
+def _cell(execution: Execution, stored: StoredCase, key: CellKey, attempt: int) -> Cell | Unrenderable:
+    variant = execution.run.variants[key.variant]
+    try:
+        messages = execution.render(key.variant, stored)
+    except AssayError as problem:
+        return Unrenderable(key, attempt, str(problem))
+    call = Call(
+        model=variant.model.name,
+        messages=messages,
+        parameters=variant.parameters,
+        output_schema=variant.prompt.output_schema,
+        case_id=stored.case.id,
+        variant=variant.label,
+        repeat=key.repeat,
+        expected=stored.case.expected,
+    )
+    sent = orjson.dumps(messages)
+    return Cell(
+        key=key,
+        call=call,
+        attempt=attempt,
+        prompt_hash=hashlib.blake2b(sent, digest_size=16).digest(),
+        cache_key=_cache_key(execution, key, call, sent),
+        reserve=execution.possible_cost(key.variant, len(sent)),
+        tokens=len(sent) // CHARACTERS_A_TOKEN,
+    )
+
+
+def _cache_key(execution: Execution, key: CellKey, call: Call, sent: bytes) -> bytes | None:
+    """What has to be the same for an answer to be served again: model, endpoint, messages, parameters, output
+    schema, output limit, and the repeat, because repeats are there to differ."""
+    model = execution.run.variants[key.variant].model
+    if not execution.run.use_cache or model.model.startswith(NOT_CACHED):
+        return None
+    question = [
+        model.model,
+        model.api_base,
+        model.max_output_tokens,
+        call.parameters,
+        call.output_schema,
+        key.repeat,
+    ]
+    return hashlib.blake2b(orjson.dumps(question, option=orjson.OPT_SORT_KEYS) + b"\n" + sent, digest_size=32).digest()
+
+
+def _cached(execution: Execution, cells: list[Cell | Unrenderable]) -> dict[bytes, CachedAnswer]:
+    keys = [cell.cache_key for cell in cells if isinstance(cell, Cell) and cell.cache_key is not None]
+    if not keys:
+        return {}
+    with transaction() as connection:
+        return cached_answers(connection, keys, execution.cache_days)

@@ -1,0 +1,186 @@
+"""An execution: what a process needs while it works on a run, and what ends it.
+
+Flow parameters are ids; this is what they stand for inside one process. `executing` makes it, `execution_of` finds
+it again inside a task.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from evaluations.pricing import PriceBook, possible_cost
+from tasks.panel import Panel
+from tasks.prompts import PromptTemplate
+from tasks.providers.base import Message, Target
+from tasks.providers.gateway import Gateway
+from tasks.settings import settings
+from tasks.stopping import Stop, stoppable
+from tasks.store.database import database_url, told_plainly, transaction
+from tasks.store.datasets import StoredCase
+from tasks.store.leases import renew
+from tasks.store.ledger import Ledger
+from tasks.store.prices import price_book
+from tasks.store.runs import StoredRun, run_of
+from tasks.targets import targets_of
+
+DEFAULT_OUTPUT_TOKENS = 4096
+"""What is reserved for an answer whose length nobody limited."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """One run in one process."""
+
+    run: StoredRun
+    ledger: Ledger
+    gateway: Gateway
+    targets: Mapping[str, Target]
+    prices: PriceBook
+    templates: Sequence[PromptTemplate]
+    panel: Panel
+    stop: Stop
+    slots: asyncio.Semaphore
+    drain_seconds: float
+    cache_days: int
+    today: date
+    _open: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def render(self, variant: int, stored: StoredCase) -> list[Message]:
+        """The messages of one cell. Raises PromptError when the case does not fit the prompt."""
+        return self.templates[variant].render(stored.case.inputs)
+
+    def possible_cost(self, variant: int, prompt_bytes: int) -> Decimal | None:
+        """The most that a call of this variant can cost, in USD; None when no price is known."""
+        spec = self.run.variants[variant]
+        return self.possible_cost_of(spec.model.name, spec.parameters, prompt_bytes)
+
+    def possible_cost_of(self, label: str, parameters: Mapping[str, Any], prompt_bytes: int) -> Decimal | None:
+        """The most that a call to a model can cost, in USD. A token is at least a byte long."""
+        target = self.targets[label]
+        limit = target.max_output_tokens or parameters.get("max_tokens") or parameters.get("max_completion_tokens")
+        return possible_cost(
+            prompt_bytes,
+            limit if isinstance(limit, int) else DEFAULT_OUTPUT_TOKENS,
+            self.prices.prices_of(target.model, self.today),
+        )
+
+    def mark_open(self) -> None:
+        """Say that the current asyncio task has a call under way, so that a stop lets it finish."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def run_together(self, calls: Sequence[Coroutine[Any, Any, bool]]) -> bool:
+        """Run all calls at once, as far as slots allow; True when every one of them was finished.
+
+        After a stop no call begins, and those under way get `drain_seconds`. The first exception ends them all.
+        """
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        if not tasks:
+            return True
+        everything = asyncio.gather(*tasks)
+        stopped = asyncio.ensure_future(self.stop.event.wait())
+        try:
+            await asyncio.wait({everything, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not everything.done():
+                for task in tasks:
+                    if task not in self._open:
+                        task.cancel()
+                await asyncio.wait(
+                    {task for task in tasks if task in self._open} or {stopped}, timeout=self.drain_seconds
+                )
+            if everything.done() and not everything.cancelled():
+                return all(everything.result())
+            return False
+        finally:
+            stopped.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(everything, return_exceptions=True)
+
+
+_executions: dict[UUID, Execution] = {}
+
+
+def execution_of(run_id: UUID) -> Execution:
+    """The execution of a run in this process."""
+    return _executions[run_id]
+
+
+def current() -> Execution | None:
+    """The execution of this process, if it has just one; for whoever watches from another thread."""
+    live = list(_executions.values())
+    return live[0] if len(live) == 1 else None
+
+
+@asynccontextmanager
+async def executing(run_id: UUID) -> AsyncIterator[Execution]:
+    """Join a run as a worker for as long as the block lasts: ledger, gateway, signs of life, time limit."""
+    given = settings()
+    with transaction() as connection:
+        run = run_of(connection, run_id)
+        targets = targets_of(run.suite)
+        prices = price_book(connection, [target.model for target in targets.values()])
+    stop = Stop()
+    with stoppable(stop):
+        async with await Ledger.join(database_url(), run_id, given.actor) as ledger:
+            gateway = Gateway(
+                targets,
+                prices=prices,
+                comparing=len(run.variants) > 1,
+                seed=run.seed,
+                stop=stop.event,
+                folder=run.folder_path,
+            )
+            execution = Execution(
+                run=run,
+                ledger=ledger,
+                gateway=gateway,
+                targets=targets,
+                prices=prices,
+                templates=[PromptTemplate(variant.prompt) for variant in run.variants],
+                panel=Panel(run.suite, run.folder_path),
+                stop=stop,
+                slots=asyncio.Semaphore(run.suite.concurrency),
+                drain_seconds=given.drain_seconds,
+                cache_days=given.cache_days,
+                today=datetime.now(UTC).date(),
+            )
+            _executions[run_id] = execution
+            watchers = [
+                asyncio.create_task(_stay_alive(execution, given.lease_seconds)),
+                asyncio.create_task(_watch_time(execution)),
+            ]
+            try:
+                yield execution
+            finally:
+                del _executions[run_id]
+                for watcher in watchers:
+                    watcher.cancel()
+                await asyncio.gather(*watchers, return_exceptions=True)
+                await gateway.close()
+
+
+async def _stay_alive(execution: Execution, lease_seconds: float) -> None:
+    """Renew the leases of this worker three times as often as they would expire."""
+
+    def sign() -> None:
+        with told_plainly(), transaction() as connection:
+            renew(connection, execution.run.id, execution.ledger.worker_id, lease_seconds)
+
+    while True:
+        await asyncio.sleep(lease_seconds / 3)
+        await asyncio.to_thread(sign)
+
+
+async def _watch_time(execution: Execution) -> None:
+    if execution.run.max_time_s is not None:
+        await asyncio.sleep(execution.run.max_time_s)
+        execution.stop.request("time")

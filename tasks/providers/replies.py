@@ -1,0 +1,191 @@
+"""Reading what OpenAI-compatible endpoints send: texts, token counts, errors.
+
+Shared by the LiteLLM and the direct transport, which therefore agree on what counts as an answer. A body is
+read through `field_of`, as a dict or as an object with attributes: LiteLLM hands over objects.
+"""
+
+import email.utils
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from evaluations.answers import ErrorKind, Usage
+from tasks.providers.base import CallError, Reply
+
+LONGEST_MESSAGE = 300
+SECRETS = re.compile(
+    r"(?i)(bearer\s+|api[_-]?key[=:\s\"']+|\bkey=)[^\s,;\"']{6,}|\b(sk|pk|rk|gsk|xai|ghp|AIza)[-_]?[\w*.-]{8,}"
+)
+CONTEXT_LENGTH = re.compile(
+    r"(?i)context.?length|context.?window|maximum context|too many tokens|prompt is too long"
+)
+CONTENT_FILTER = re.compile(r"(?i)content.?(filter|policy|management)|safety system")
+NO_QUOTA = re.compile(r"(?i)insufficient.?quota|exceeded your current quota|billing")
+
+
+def field_of(thing: Any, name: str) -> Any:
+    """A field of a JSON object or of an object that stands for one; None when it has none."""
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
+
+
+def usage_of(reported: Any) -> tuple[Usage, bool]:
+    """The token counts of a reply in disjoint classes, and whether the provider reported any.
+
+    OpenAI's form counts inclusively: `prompt_tokens` holds the cached ones, `completion_tokens` the hidden
+    thinking. LiteLLM brings other providers into that form, with Anthropic's cache writes among the prompt
+    tokens. Some vendors (xAI) report thinking beside the completion tokens; the total gives that away.
+    """
+    if reported is None:
+        return Usage(), False
+    prompt = _count(reported, "prompt_tokens")
+    completion = _count(reported, "completion_tokens")
+    if not (prompt or completion):
+        return Usage(), False
+    cached = written = reasoning = 0
+    if about_prompt := field_of(reported, "prompt_tokens_details"):
+        cached = _count(about_prompt, "cached_tokens")
+        written = _count(about_prompt, "cache_creation_tokens") or _count(about_prompt, "cache_write_tokens")
+    if about_completion := field_of(reported, "completion_tokens_details"):
+        reasoning = _count(about_completion, "reasoning_tokens")
+    cached = cached or _count(reported, "prompt_cache_hit_tokens")
+    written = _count(reported, "cache_creation_input_tokens") or written
+    beside = reasoning > 0 and (
+        reasoning > completion or _count(reported, "total_tokens") == prompt + completion + reasoning
+    )
+    # A count that exceeds its whole is a vendor's slip; the whole is what is billed.
+    cached = min(cached, prompt)
+    written = min(written, prompt - cached)
+    usage = Usage(
+        input_tokens=prompt - cached - written,
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=completion if beside else completion - reasoning,
+        reasoning_tokens=reasoning,
+    )
+    return usage, True
+
+
+def _count(thing: Any, name: str) -> int:
+    value = thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def reply_of(body: Any, latency_ms: float, raw: Mapping[str, Any]) -> Reply:
+    """The answer in a chat completion. Raises CallError when there is none, with the usage that was billed
+    anyway."""
+    usage, usage_known = usage_of(field_of(body, "usage"))
+    model_returned = field_of(body, "model")
+    choices = field_of(body, "choices")
+    finish_reason: str | None = None
+    problem, kind, retryable = "the reply has no choices", "bad_reply", True
+    if isinstance(choices, list) and choices:
+        message = field_of(choices[0], "message")
+        finish_reason = field_of(choices[0], "finish_reason")
+        text = _text_of(message)
+        if finish_reason == "content_filter":
+            problem, kind, retryable = (
+                "the provider's content filter withheld the answer",
+                "content_filter",
+                False,
+            )
+        elif text or (text is not None and finish_reason != "length"):
+            return Reply(
+                text=text,
+                usage=usage,
+                usage_known=usage_known,
+                model_returned=model_returned if isinstance(model_returned, str) else None,
+                finish_reason=finish_reason,
+                latency_ms=latency_ms,
+                raw=raw,
+            )
+        elif finish_reason == "length":
+            spent = usage.output_tokens + usage.reasoning_tokens
+            problem = f"no text came before the output limit ({spent} tokens used); raise max_output_tokens"
+            retryable = False
+        elif field_of(message, "tool_calls"):
+            problem, retryable = "the model called a tool and said nothing", False
+        else:
+            problem = "the reply has no text"
+    raise CallError(
+        kind,  # type: ignore[arg-type]
+        problem,
+        retryable=retryable,
+        usage=usage if usage_known else None,
+        model_returned=model_returned if isinstance(model_returned, str) else None,
+        finish_reason=finish_reason,
+        raw=raw,
+    )
+
+
+def _text_of(message: Any) -> str | None:
+    content = field_of(message, "content") if message is not None else None
+    if isinstance(content, list):
+        parts = [field_of(part, "text") for part in content]
+        content = "".join(part for part in parts if isinstance(part, str))
+    if content is None and message is not None:
+        # What a model says when it refuses under a schema comes in a field of its own, and is its answer.
+        content = field_of(message, "refusal")
+    return content if isinstance(content, str) else None
+
+
+def error_of_status(status: int, said: str, code: str, retry_after_s: float | None) -> CallError:
+    """The typed error for an HTTP status, with what the endpoint said about it."""
+    kind: ErrorKind
+    told = f"{code} {said}"
+    retryable = overloaded = False
+    if status in (401, 403) or status == 402:
+        kind = "auth"
+    elif status == 429:
+        kind = "rate_limited"
+        # An empty account answers 429 like a busy server, but no waiting will fill it.
+        retryable = overloaded = not NO_QUOTA.search(told)
+    elif status == 404:
+        kind = "unknown_model"
+    elif status in (408, 504):
+        kind, retryable = "timeout", True
+    elif status >= 500 or status == 409:
+        kind, retryable, overloaded = "server_error", True, status in (503, 529)
+    elif CONTEXT_LENGTH.search(told):
+        kind = "context_length"
+    elif CONTENT_FILTER.search(told):
+        kind = "content_filter"
+    elif "model_not_found" in code:
+        kind = "unknown_model"
+    else:
+        kind = "bad_request"
+    message = one_line(f"HTTP {status}: {said}" if said else f"HTTP {status}")
+    return CallError(kind, message, retryable=retryable, retry_after_s=retry_after_s, overloaded=overloaded)
+
+
+def one_line(text: str) -> str:
+    """A vendor's message as one short line without anything that looks like a key."""
+    line = " ".join(SECRETS.sub("…", text[: 4 * LONGEST_MESSAGE]).split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+
+
+def retry_after(headers: Mapping[str, str] | None) -> float | None:
+    """Seconds that the provider asks to wait; None when it does not say, or says it illegibly.
+
+    `Retry-After` is a number of seconds or an HTTP date (RFC 9110, section 10.2.3); `retry-after-ms` is
+    OpenAI's.
+    """
+    if not headers:
+        return None
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return _sensible(float(milliseconds) / 1000)
+        value = headers.get("retry-after") or headers.get("Retry-After")
+        if not value:
+            return None
+        try:
+            return _sensible(float(value))
+        except ValueError:
+            return _sensible(email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _sensible(seconds: float) -> float | None:
+    # NaN and infinity are numbers to float(); neither is a time to wait.
+    return max(0.0, seconds) if seconds < 1e9 else None

@@ -1,0 +1,91 @@
+"""Publishing: the report and its twins, written whole or not at all."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from evaluations.errors import InfrastructureError
+from evaluations.results import RunResult
+from tasks.settings import settings
+from tasks.store.database import transaction
+from tasks.store.results import answer_rows
+from tasks.store.runs import run_of, set_verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the report of a run is."""
+
+    folder: Path
+
+    @property
+    def html(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def json(self) -> Path:
+        return self.folder / "report.json"
+
+    @property
+    def csv(self) -> Path:
+        return self.folder / "cases.csv"
+
+    @property
+    def junit(self) -> Path:
+        return self.folder / "junit.xml"
+
+    @property
+    def markdown(self) -> Path:
+        return self.folder / "summary.md"
+
+
+def publish(result: RunResult) -> Published:
+    """Write the report of a run with its JSON, CSV, JUnit and Markdown twins.
+
+    Raises InfrastructureError when the disk is full or not writable; the run itself is safe in the store.
+    """
+    from reports.twins import as_csv, as_html, as_json, as_junit, as_markdown
+
+    published = Published(settings().reports_folder / folder_name(result))
+    with transaction() as connection:
+        run = run_of(connection, UUID(result.run_id))
+        write_whole(published.csv, as_csv(answer_rows(connection, run.id, run.answers_of)))
+    write_whole(published.json, [as_json(result)])
+    write_whole(published.junit, [as_junit(result)])
+    write_whole(published.markdown, [as_markdown(result)])
+    write_whole(published.html, [as_html(result)])
+    with transaction() as connection:
+        set_verdict(connection, UUID(result.run_id), result.verdict, result.sentence, str(published.html))
+    return published
+
+
+def folder_name(result: RunResult) -> str:
+    """The suite's name as a file name, and the beginning of the run's id.
+
+    What a suite calls itself is text: nothing of it may lead out of the reports folder.
+    """
+    safe = re.sub(r"[^A-Za-z0-9]+", "-", result.suite).strip("-").lower()[:60] or "suite"
+    return f"{safe}-{result.run_id[:8]}"
+
+
+def write_whole(path: Path, parts: Iterable[str]) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a piece."""
+    handle = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with open(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+            file.writelines(parts)
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as problem:
+        if handle is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise InfrastructureError(
+            f"the report could not be written to {path}: {problem.strerror}. The run is safe in the store; make room "
+            "or set ASSAY_REPORTS to another folder, then `assay runs report RUN`."
+        ) from problem

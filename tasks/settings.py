@@ -1,0 +1,48 @@
+"""What differs between a laptop and production: one class, read from ASSAY_* variables, made at the edge and passed down."""
+
+import getpass
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container user without a passwd entry
+        return "unknown"
+
+
+class Settings(BaseSettings):
+    """Every setting has a default that works on a laptop without any configuration."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".assay")
+    """Where the embedded database, Prefect's state and the reports live."""
+    database_url: SecretStr | None = None
+    """A PostgreSQL server (15 to 18) instead of the embedded one: postgresql://user:password@host/name."""
+    prefect_api_url: str | None = None
+    """A Prefect server that is already running, e.g. http://127.0.0.1:4200/api."""
+    reports: Path | None = None
+    """Where reports are written; `home`/reports unless set."""
+    actor: str = Field(default_factory=_person)
+    """Who is written beside every change."""
+    lease_seconds: float = Field(default=15.0, gt=0.5)
+    """How long a shard stays claimed after the last sign of life of its owner."""
+    cache_days: int = Field(default=7, ge=0)
+    """How long a recorded answer may be served again instead of a paid call; 0 switches the cache off."""
+    drain_seconds: float = Field(default=10.0, ge=0)
+    """How long open calls get to finish after the first Ctrl-C."""
+
+    @property
+    def reports_folder(self) -> Path:
+        return self.reports or self.home / "reports"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,5 @@
+"""Alembic migrations of the one store. HEAD is repeated here so that an ordinary start need not import Alembic."""
+
+KNOWN: tuple[str, ...] = ("0001",)
+"""Every revision, oldest first."""
+HEAD = KNOWN[-1]

@@ -1,0 +1,437 @@
+"""The tables. A row is a fact that happened; what can be derived is a query.
+
+Kinds of columns are named once and reused. Text that decides order or equality between machines is COLLATE "C".
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+uuid_pk = Annotated[UUID, mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))]
+recorded_at = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
+moment = Annotated[datetime, mapped_column(DateTime(timezone=True))]
+money = Annotated[Decimal, mapped_column(Numeric(20, 12))]
+name_text = Annotated[str, mapped_column(String(collation="C"))]
+digest = Annotated[str, mapped_column(String(collation="C"))]
+"""A sha256 in hex."""
+document = Annotated[dict[str, Any], mapped_column(JSONB)]
+actor = Annotated[str, mapped_column(Text)]
+small = Annotated[int, mapped_column(SmallInteger)]
+big_id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
+
+
+class Base(DeclarativeBase):
+    """All tables of Assay; Prefect keeps its own elsewhere."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def one_of(column: str, *values: str) -> CheckConstraint:
+    """A CHECK for an enumeration. NULL is allowed by the column, never inside IN, where it would allow everything."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+class DatasetRow(Base):
+    """One version of a dataset: the content hash is the version."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("name", "content_hash"),)
+    id: Mapped[uuid_pk]
+    name: Mapped[name_text]
+    content_hash: Mapped[digest]
+    contract_hash: Mapped[digest | None]
+    """The contract that these rows passed; null when nothing was promised."""
+    cases: Mapped[int]
+    quarantined: Mapped[int]
+    description: Mapped[str]
+    licence: Mapped[str]
+    sample_data: Mapped[bool]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class CaseRow(Base):
+    """One case of one dataset version. `position` is its place in the file and its short name everywhere else."""
+
+    __tablename__ = "cases"
+    __table_args__ = (UniqueConstraint("dataset_id", "case_id"),)
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    case_id: Mapped[name_text]
+    content: Mapped[document]
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    """16 bytes: tells after an edit which cases are still the same."""
+
+
+class QuarantinedRowRow(Base):
+    """A row of the file that broke the contract and was left out, with the reason."""
+
+    __tablename__ = "quarantined_rows"
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    case_id: Mapped[str | None]
+    reason: Mapped[str]
+
+
+class SuiteRow(Base):
+    """One version of a suite, as it was read."""
+
+    __tablename__ = "suites"
+    __table_args__ = (UniqueConstraint("name", "content_hash"),)
+    id: Mapped[uuid_pk]
+    name: Mapped[name_text]
+    content_hash: Mapped[digest]
+    description: Mapped[str]
+    feature: Mapped[str | None]
+    author: Mapped[str | None]
+    spec: Mapped[document]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class PromptRow(Base):
+    """A named prompt."""
+
+    __tablename__ = "prompts"
+    id: Mapped[uuid_pk]
+    name: Mapped[name_text] = mapped_column(unique=True)
+    description: Mapped[str]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class PromptVersionRow(Base):
+    """An immutable version of a prompt. A text that changed under the same semver gets its hash as build metadata."""
+
+    __tablename__ = "prompt_versions"
+    __table_args__ = (
+        UniqueConstraint("prompt_id", "seq"),
+        UniqueConstraint("prompt_id", "semver"),
+        UniqueConstraint("prompt_id", "content_hash"),
+    )
+    id: Mapped[uuid_pk]
+    prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id"))
+    seq: Mapped[int]
+    semver: Mapped[name_text]
+    content_hash: Mapped[digest]
+    spec: Mapped[document]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class ModelConfigRow(Base):
+    """A model with its parameters and fallbacks."""
+
+    __tablename__ = "model_configs"
+    id: Mapped[uuid_pk]
+    name: Mapped[name_text]
+    model: Mapped[name_text]
+    content_hash: Mapped[digest] = mapped_column(unique=True)
+    spec: Mapped[document]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class VariantRow(Base):
+    """What is compared: a prompt version with a model configuration and a set of parameters."""
+
+    __tablename__ = "variants"
+    id: Mapped[uuid_pk]
+    prompt_version_id: Mapped[UUID] = mapped_column(ForeignKey("prompt_versions.id"))
+    model_config_id: Mapped[UUID] = mapped_column(ForeignKey("model_configs.id"))
+    content_hash: Mapped[digest] = mapped_column(unique=True)
+    spec: Mapped[document]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class ModelPriceRow(Base):
+    """What one token of one class of one model costs from a date on. Rows are added, never changed."""
+
+    __tablename__ = "model_prices"
+    __table_args__ = (
+        UniqueConstraint(
+            "model",
+            "token_class",
+            "tier_start",
+            "effective_from",
+            "source",
+            postgresql_nulls_not_distinct=True,
+        ),
+    )
+    id: Mapped[big_id]
+    model: Mapped[name_text]
+    token_class: Mapped[name_text]
+    usd_per_token: Mapped[money]
+    currency: Mapped[name_text] = mapped_column(server_default="USD")
+    tier_start: Mapped[int | None]
+    """Input tokens of a call beyond which this price applies to all of it."""
+    effective_from: Mapped[date]
+    effective_to: Mapped[date | None]
+    """The first day on which it no longer holds."""
+    source: Mapped[str]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class WorkerRow(Base):
+    """A process that executes runs. It holds an advisory lock on its id for as long as it lives."""
+
+    __tablename__ = "workers"
+    id: Mapped[big_id]
+    host: Mapped[str]
+    pid: Mapped[int]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class RunRow(Base):
+    """One execution of a suite, benchmark, experiment arm or replay."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        one_of("kind", "suite", "benchmark", "experiment", "playground", "replay", "calibration", "load", "pack"),
+        one_of("status", "queued", "running", "completed", "partial", "failed", "cancelled"),
+        Index("ix_runs_recorded_at", "recorded_at"),
+    )
+    id: Mapped[uuid_pk]
+    kind: Mapped[name_text]
+    suite_id: Mapped[UUID] = mapped_column(ForeignKey("suites.id"))
+    dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id"))
+    config_hash: Mapped[digest]
+    config: Mapped[document]
+    """The whole resolved suite with its prompts: what another machine needs to resume."""
+    folder: Mapped[str]
+    """Where the suite's files were: recordings and custom scorers are read from there."""
+    status: Mapped[name_text]
+    stop_reason: Mapped[str]
+    """Why the last execution ended early; empty when it did not."""
+    priority: Mapped[int]
+    seed: Mapped[int]
+    repeats: Mapped[small]
+    cases: Mapped[int]
+    cells: Mapped[int]
+    """Cases x variants x repeats."""
+    estimate: Mapped[document | None]
+    prefect_flow_run_id: Mapped[UUID | None]
+    rescored_from: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id"))
+    verdict: Mapped[str | None]
+    sentence: Mapped[str | None]
+    report: Mapped[str | None]
+    """Where the HTML report was last written."""
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+    started_at: Mapped[moment | None]
+    completed_at: Mapped[moment | None]
+
+
+class RunVariantRow(Base):
+    """A variant's place in a run; `position` is its short name in the ledger."""
+
+    __tablename__ = "run_variants"
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[small] = mapped_column(primary_key=True)
+    variant_id: Mapped[UUID] = mapped_column(ForeignKey("variants.id"))
+    label: Mapped[name_text]
+    gating: Mapped[bool]
+
+
+class RunShardRow(Base):
+    """A range of cases that one worker executes at a time: a lease with a fencing number."""
+
+    __tablename__ = "run_shards"
+    __table_args__ = (one_of("state", "open", "done"),)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    shard: Mapped[int] = mapped_column(primary_key=True)
+    first_position: Mapped[int]
+    last_position: Mapped[int]
+    state: Mapped[name_text]
+    worker_id: Mapped[int | None] = mapped_column(BigInteger)
+    fence: Mapped[int] = mapped_column(BigInteger)
+    """Grows with every claim; a write that carries an older one is refused."""
+    expires_at: Mapped[moment | None]
+    heartbeat_at: Mapped[moment | None]
+
+
+class RunBudgetRow(Base):
+    """The money of a run. `reserved` is held for open calls, `at_risk` for calls whose owner died."""
+
+    __tablename__ = "run_budgets"
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    cap: Mapped[money | None]
+    reserved: Mapped[money] = mapped_column(server_default="0")
+    spent: Mapped[money] = mapped_column(server_default="0")
+    at_risk: Mapped[money] = mapped_column(server_default="0")
+
+
+class CallRow(Base):
+    """The intent to make one model call, committed before the call is made.
+
+    `role` is 0 for the answer itself and the number of the judgement for a judge's call. A call is open while it
+    has neither an answer of the same attempt nor a resolution.
+    """
+
+    __tablename__ = "calls"
+    __table_args__ = (one_of("resolution", "answered", "called again", "recorded as an error"),)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    variant: Mapped[small] = mapped_column(primary_key=True)
+    repeat: Mapped[small] = mapped_column(primary_key=True)
+    role: Mapped[small] = mapped_column(primary_key=True)
+    attempt: Mapped[small] = mapped_column(primary_key=True)
+    worker_id: Mapped[int] = mapped_column(BigInteger)
+    reserved: Mapped[money | None]
+    opened_at: Mapped[recorded_at]
+    resolution: Mapped[name_text | None]
+    resolved_at: Mapped[moment | None]
+
+
+class AnswerRow(Base):
+    """What one variant said to one case in one repeat. An errored call is an answer without text."""
+
+    __tablename__ = "answers"
+    __table_args__ = (
+        one_of("status", "answered", "error", "skipped"),
+        Index(
+            "uq_answers_current",
+            "run_id",
+            "position",
+            "variant",
+            "repeat",
+            unique=True,
+            postgresql_where=text("NOT superseded"),
+        ),
+        Index("ix_answers_cache_key", "cache_key", postgresql_where=text("cache_key IS NOT NULL")),
+    )
+    id: Mapped[big_id]
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    variant: Mapped[small]
+    repeat: Mapped[small]
+    attempt: Mapped[small]
+    superseded: Mapped[bool] = mapped_column(server_default="false")
+    """True once another attempt or an edited configuration took its place; the fact stays."""
+    status: Mapped[name_text]
+    error_type: Mapped[str | None]
+    error_message: Mapped[str]
+    text: Mapped[str | None]
+    input_tokens: Mapped[int]
+    cached_tokens: Mapped[int]
+    cache_write_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    reasoning_tokens: Mapped[int]
+    usage_known: Mapped[bool]
+    cost: Mapped[money | None]
+    """Null when unknown; zero for what the cache served."""
+    cached_cost: Mapped[money | None]
+    """What a cached answer had cost when it was made."""
+    latency_ms: Mapped[float | None]
+    queue_ms: Mapped[float]
+    model_returned: Mapped[str | None]
+    finish_reason: Mapped[str | None]
+    tries: Mapped[small]
+    from_cache: Mapped[bool]
+    fallback_model: Mapped[str | None]
+    contaminated: Mapped[bool]
+    """Another model answered than the one that was asked for."""
+    simulated: Mapped[bool]
+    prompt_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    cache_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    raw: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    recorded_at: Mapped[recorded_at]
+
+
+class JudgementRow(Base):
+    """One reply of a judge or an embedding model about one answer, and what it cost."""
+
+    __tablename__ = "judgements"
+    __table_args__ = (UniqueConstraint("answer_id", "scorer", "order", "request_hash"),)
+    id: Mapped[big_id]
+    answer_id: Mapped[int] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"))
+    scorer: Mapped[name_text]
+    order: Mapped[small]
+    """A pairwise judge is asked in both orders; both replies are kept."""
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    """The same question to the same judge is not paid for twice."""
+    text: Mapped[str | None]
+    error_type: Mapped[str | None]
+    error_message: Mapped[str]
+    input_tokens: Mapped[int]
+    cached_tokens: Mapped[int]
+    cache_write_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    reasoning_tokens: Mapped[int]
+    cost: Mapped[money | None]
+    latency_ms: Mapped[float | None]
+    model_returned: Mapped[str | None]
+    recorded_at: Mapped[recorded_at]
+
+
+class ScoreRow(Base):
+    """One answer judged once by one scorer. `value` is null when the scorer could not tell."""
+
+    __tablename__ = "scores"
+    __table_args__ = (UniqueConstraint("answer_id", "scorer", "scorer_version"),)
+    id: Mapped[big_id]
+    answer_id: Mapped[int] = mapped_column(ForeignKey("answers.id", ondelete="CASCADE"))
+    scorer: Mapped[name_text]
+    scorer_version: Mapped[name_text]
+    """The scorer's own version and a hash of its settings."""
+    value: Mapped[float | None]
+    why: Mapped[str]
+    recorded_at: Mapped[recorded_at]
+
+
+class VerdictRow(Base):
+    """The verdict of one case under one variant, over all its repeats."""
+
+    __tablename__ = "verdicts"
+    __table_args__ = (
+        ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+        one_of("verdict", "pass", "fail", "flaky", "error", "skipped"),
+        one_of("failed_severity", "blocker", "major", "minor"),
+    )
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    variant: Mapped[small] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    verdict: Mapped[name_text]
+    reason: Mapped[str]
+    judged: Mapped[small]
+    """Repeats that could be judged; `passed` of them passed."""
+    passed: Mapped[small]
+    errors: Mapped[small]
+    score: Mapped[float | None]
+    failed_severity: Mapped[name_text | None]
+    scorers: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    """Label -> {passed, failed, unscored, sum, severity, weight, threshold} over the case's repeats."""

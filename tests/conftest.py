@@ -1,0 +1,80 @@
+"""What tests share: a real embedded PostgreSQL for the session, an empty database for each test, a real Prefect server."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+# Before anything imports Prefect or LiteLLM.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+from tasks.settings import settings
+from tasks.store import database
+from tasks.store.embedded import embedded_url, stop
+from tasks.store.migrations.run import upgrade
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """ASSAY_HOME of the test session, with its embedded PostgreSQL; everything is stopped at the end."""
+    folder = tmp_path_factory.mktemp("assay-home")
+    os.environ["ASSAY_HOME"] = str(folder)
+    for name in ("ASSAY_DATABASE_URL", "ASSAY_PREFECT_API_URL", "PREFECT_HOME", "PREFECT_API_URL"):
+        os.environ.pop(name, None)
+    yield folder
+    from tasks.prefect_server import prefect_home, stop_server
+
+    stop_server(prefect_home(settings()))
+    stop(folder)
+
+
+@pytest.fixture(scope="session")
+def template_url(home: Path) -> str:
+    """A migrated database that tests copy."""
+    url = embedded_url(home)
+    engine = database.engine_for(url)
+    upgrade(engine)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def store(template_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a database of the test's own, migrated and empty, which `engine()` and all tasks use."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    server = template_url.replace("/assay?", "/postgres?")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE assay")
+    url = template_url.replace("/assay?", f"/{name}?")
+    monkeypatch.setenv("ASSAY_DATABASE_URL", url)
+    _forget()
+    yield url
+    _forget()
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def engine(store: str) -> Engine:
+    return database.engine()
+
+
+@pytest.fixture(scope="session")
+def prefect_server(home: Path) -> str:
+    """The API address of a real Prefect server, started as a command would start it."""
+    from tasks.prefect_server import use_server
+
+    return use_server(settings()).api_url
+
+
+def _forget() -> None:
+    if database.engine.cache_info().currsize:
+        database.engine().dispose()
+    database.engine.cache_clear()
+    settings.cache_clear()

@@ -1,0 +1,209 @@
+import math
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pytest
+from markupsafe import Markup
+
+from reports import charts, svg, theme
+from reports.charts import Bar, Dot, Kind, Spot, Stack
+from reports.format import duration, share
+
+SVG = "{http://www.w3.org/2000/svg}"
+LONG = "a-variant-with-a-name-of-sixty-letters-that-nobody-would-choose"
+WIDTHS = [1040, 690, 492, 360]
+KINDS = (Kind(name="Failed", colour="bad"), Kind(name="Passed", colour="n2"))
+
+
+def dots(*rows: Dot, limit: float | None = 0.9) -> Callable[[int], Markup]:
+    return lambda width: charts.dot_plot(
+        rows, width, label="Pass rates.", heads=("Variant", "Cases", "Pass rate", "95% CI"), tick=share, limit=limit,
+        limit_text="gate 90%",
+    )  # fmt: skip
+
+
+def a_dot(label: str = "small", value: float | None = 0.8, low: float | None = 0.7, high: float | None = 0.9) -> Dot:
+    return Dot(label=label, value=value, low=low, high=high, value_text="80%", interval_text="70–90%", n_text="60")
+
+
+def stacks(*rows: Stack) -> Callable[[int], Markup]:
+    return lambda width: charts.stacked_bars(rows, KINDS, width, label="Cases by verdict.")
+
+
+def a_stack(label: str = "small", counts: tuple[int, ...] = (3, 57)) -> Stack:
+    return Stack(label=label, counts=counts, text="3 failed, 57 passed")
+
+
+def costs(*rows: Bar) -> Callable[[int], Markup]:
+    return lambda width: charts.bars(rows, width, label="Cost.", value_name="Cost")
+
+
+def a_bar(label: str = "small", value: float | None = 4.2) -> Bar:
+    return Bar(label=label, value=value, text="$4.20" if value is not None else "unpriced")
+
+
+def latencies(
+    edges: tuple[float, ...], counts: tuple[int, ...], at: tuple[float, float, float] = (150.0, 250.0, 290.0),
+    limit: float | None = None,
+) -> Callable[[int], Markup]:  # fmt: skip
+    lines = tuple(zip(("p50", "p95", "p99"), at, strict=True))
+    return lambda width: charts.histogram(
+        edges, counts, width, label="Latency.", tick=duration, lines=lines, counted="Answers", limit=limit,
+        limit_text="p95 limit 2 s",
+    )  # fmt: skip
+
+
+def spots(*rows: Spot) -> Callable[[int], Markup]:
+    return lambda width: charts.scatter(
+        rows,
+        width,
+        label="Trade-off.",
+        x_name="Cost",
+        y_name="Pass rate",
+        x_tick=lambda v: f"${v:g}",
+        y_tick=share,
+    )
+
+
+def a_spot(label: str = "small", x: float = 4.2, y: float = 0.8) -> Spot:
+    return Spot(label=label, x=x, y=y, low=y - 0.1, high=min(y + 0.1, 1.0), x_text="$4.20", y_text="80%", best=True)
+
+
+EDGES: dict[str, Callable[[int], Markup]] = {
+    "dots: none": dots(),
+    "dots: one": dots(a_dot()),
+    "dots: two": dots(a_dot(), a_dot("large", 0.95, 0.9, 0.98)),
+    "dots: value missing": dots(a_dot(value=None, low=None, high=None), a_dot()),
+    "dots: only missing": dots(a_dot(value=None, low=None, high=None), limit=None),
+    "dots: all equal": dots(*[a_dot(f"v{i}", 0.5, 0.5, 0.5) for i in range(3)], limit=0.5),
+    "dots: all one": dots(a_dot(value=1.0, low=1.0, high=1.0), limit=1.0),
+    "dots: all zero": dots(a_dot(value=0.0, low=0.0, high=0.0), limit=0.0),
+    "dots: infinite bound": dots(a_dot(low=-math.inf, high=math.inf)),
+    "dots: not a number": dots(a_dot(value=math.nan, low=None, high=None)),
+    "dots: long names": dots(a_dot(LONG), a_dot(LONG.upper()), a_dot("漢" * 60)),
+    "stacks: none": stacks(),
+    "stacks: one": stacks(a_stack()),
+    "stacks: zero": stacks(a_stack(counts=(0, 0))),
+    "stacks: one of many": stacks(a_stack(counts=(1, 100_000)), a_stack(counts=(0, 100_001))),
+    "stacks: long names": stacks(a_stack(LONG), a_stack(LONG)),
+    "bars: none": costs(),
+    "bars: one": costs(a_bar()),
+    "bars: two": costs(a_bar(), a_bar("large", 12.0)),
+    "bars: unknown": costs(a_bar(), a_bar("large", None)),
+    "bars: only unknown": costs(a_bar(value=None)),
+    "bars: all zero": costs(a_bar(value=0.0), a_bar(value=0.0)),
+    "bars: infinite": costs(a_bar(value=math.inf), a_bar()),
+    "bars: long names": costs(a_bar(LONG), a_bar("W" * 60)),
+    "histogram: nothing": latencies((0.0, 100.0, 200.0), (0, 0)),
+    "histogram: one bin": latencies((0.0, 100.0), (5,)),
+    "histogram: one answer": latencies((0.0, 100.0, 200.0, 300.0), (0, 1, 0), (150.0, 150.0, 150.0)),
+    "histogram: infinite last edge": latencies((0.0, 100.0, math.inf), (3, 2), (50.0, 900.0, 9e9)),
+    "histogram: all in the overflow": latencies((0.0, 100.0, 200.0), (0, 9), (5e3, 5e3, 5e3)),
+    "histogram: limit inside": latencies(tuple(float(e) for e in range(0, 4100, 100)), (3,) * 40, limit=2000.0),
+    "histogram: limit outside": latencies((0.0, 100.0, 200.0), (1, 1), limit=9000.0),
+    "histogram: growing bins": latencies(tuple(1.2**i for i in range(60)), tuple(range(59)), (100.0, 9e3, 9e3)),
+    "scatter: none": spots(),
+    "scatter: one": spots(a_spot()),
+    "scatter: same place": spots(*[a_spot(f"v{i}") for i in range(4)]),
+    "scatter: free": spots(a_spot(x=0.0), a_spot(x=0.0, y=0.0)),
+    "scatter: not finite": spots(a_spot(x=math.inf), a_spot(y=math.nan), a_spot()),
+    "scatter: long names": spots(a_spot(LONG), a_spot(LONG, 12.0, 0.9), a_spot(LONG, 0.1, 0.5)),
+}
+
+
+def texts(drawing: ElementTree.Element) -> list[ElementTree.Element]:
+    return list(drawing.iter(f"{SVG}text"))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", EDGES)
+def test_every_chart_survives_its_edges_and_keeps_its_labels_inside(name: str, width: int) -> None:
+    drawing = ElementTree.fromstring(EDGES[name](width))
+    assert drawing.get("role") == "img"
+    assert drawing.get("aria-label", "").endswith(".")
+    assert float(drawing.get("width", "0")) == width
+    assert texts(drawing), "a chart without a word says nothing"
+    height = float(drawing.get("height", "0"))
+    for label in texts(drawing):
+        said = "".join(label.itertext())
+        long = svg.text_width(said, float(label.get("font-size", "12")), int(label.get("font-weight", "400")))
+        x, anchor = float(label.get("x", "0")), label.get("text-anchor", "start")
+        left = x - {"start": 0.0, "middle": long / 2, "end": long}[anchor]
+        assert left >= -1.5, said
+        assert left + long <= width + 1.5, said
+        assert 8 <= float(label.get("y", "0")) <= height, said
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_every_colour_is_written_twice_and_nothing_needs_an_id_or_a_style(name: str) -> None:
+    markup = EDGES[name](690)
+    assert " id=" not in markup
+    assert " style=" not in markup
+    for element in ElementTree.fromstring(markup).iter():
+        classes = (element.get("class") or "").split()
+        for attribute, prefix in (("fill", "f-"), ("stroke", "s-")):
+            colour = element.get(attribute)
+            if colour and colour not in ("none", "#000"):
+                token = next(name.removeprefix(prefix) for name in classes if name.startswith(prefix))
+                assert theme.LIGHT[token] == colour
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_the_same_data_gives_the_same_bytes(name: str) -> None:
+    assert EDGES[name](360) == EDGES[name](360)
+
+
+def test_text_from_outside_cannot_leave_its_label() -> None:
+    markup = costs(a_bar("</text><script>alert(1)</script>\u202e"))(492)
+    assert "<script" not in markup
+    assert "U+202E" in markup
+
+
+def test_a_bar_is_as_long_as_its_share_of_the_largest() -> None:
+    drawing = ElementTree.fromstring(costs(a_bar("a", 10.0), a_bar("b", 2.5))(400))
+    long = [float(bar.get("width", "0")) for bar in drawing.iter(f"{SVG}rect") if bar.get("class") == "f-n1"]
+    assert long == [400.0, 100.0]
+
+
+def test_histogram_bars_hold_every_answer_in_proportion() -> None:
+    counts = (4, 2, 1)
+    drawing = ElementTree.fromstring(latencies((0.0, 100.0, 200.0, 300.0), counts)(300))
+    heights = [float(bar.get("height", "0")) for bar in drawing.iter(f"{SVG}rect") if bar.get("class") == "f-c1"]
+    assert [round(height / heights[0] * 4, 3) for height in heights] == list(counts)
+
+
+def test_a_histogram_whose_edges_do_not_fit_is_refused_with_both_numbers() -> None:
+    with pytest.raises(ValueError, match="2 counts need 3 edges, got 2"):
+        latencies((0.0, 1.0), (1, 2))(300)
+
+
+@pytest.mark.parametrize("places", [[], [5.0], [5.0, 5.0, 5.0], [0.0, 99.0, 100.0], [50.0, 49.0, 51.0]])
+def test_spread_keeps_labels_apart_in_order_and_inside(places: list[float]) -> None:
+    apart = svg.spread(places, 12.0, 0.0, 100.0)
+    order = sorted(range(len(places)), key=lambda index: (places[index], index))
+    moved = [apart[index] for index in order]
+    assert all(b - a >= 12.0 - 1e-9 for a, b in pairwise(moved))
+    assert all(0.0 <= place <= 100.0 for place in moved)
+
+
+def test_spread_shares_a_room_that_is_too_small() -> None:
+    assert svg.spread([1.0, 1.0, 1.0], 40.0, 0.0, 50.0) == pytest.approx([0.0, 25.0, 50.0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.0), (0.6, 1.0), (0.0, 13.4), (-5.0, 20.0), (3.0, 3.0), (0.0, math.inf)]
+)
+def test_ticks_are_round_and_within_bounds(low: float, high: float) -> None:
+    found = svg.ticks(low, high)
+    assert found
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in found)
+    steps = {round(b - a, 9) for a, b in pairwise(found)}
+    assert len(steps) <= 1
+    assert all(re.fullmatch(r"-?\d+(\.\d{1,3})?", f"{tick:g}") for tick in found)
+
+
+def test_a_coordinate_that_is_no_number_is_refused_rather_than_drawn() -> None:
+    with pytest.raises(ValueError, match="clamp it first"):
+        svg.line(0, math.nan, 1, 1)
