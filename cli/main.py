@@ -73,6 +73,25 @@ def main() -> None:
     except AssayError as problem:
         click.echo(f"assay: {problem}", err=True)
         leave(problem.exit_code)
+    except Exception as problem:  # noqa: BLE001 - the last place where a person can be told
+        click.echo(f"assay: {_unexpected(problem)}", err=True)
+        leave(3)
+
+
+def _unexpected(problem: Exception) -> str:
+    """One sentence about an error of our own; the traceback goes to a file, where it is out of the way."""
+    import traceback
+
+    from tasks.settings import settings
+
+    log = settings().home / "crash.log"
+    said = f"unexpected {type(problem).__name__}: {problem}".splitlines()[0]
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(traceback.format_exception(problem)), encoding="utf-8", errors="replace")
+    except OSError:
+        return said
+    return f"{said}. What was committed is safe. The details are in {log}."
 
 
 def leave(code: int) -> None:

@@ -30,6 +30,9 @@ from reports.svg import (
 FULL = (("wide", 1040), ("medium", 690), ("narrow", 360))
 HALF = (("wide", 492), ("narrow", 360))
 
+NAMED_SPOTS = 8
+"""Of a scatter: beyond these the names would hide the points, and only the frontier is named."""
+
 Reading = Literal["good", "bad", "open", "plain"]
 """How a mark reads against its limit; `open` is hollow and grey: the data cannot tell."""
 
@@ -382,7 +385,8 @@ def scatter(
         marks.append(circle(across(spot.x), up(spot.y), 5.5, fill="c1" if spot.best else "axis", stroke="bg"))
     # Names stand on the side with more room; those of one side are kept apart.
     for leftward in (True, False):
-        side = [spot for spot in spots if (across(spot.x) > (left + right) / 2) == leftward]
+        named = spots if len(spots) <= NAMED_SPOTS else [spot for spot in spots if spot.best][:NAMED_SPOTS]
+        side = [spot for spot in named if (across(spot.x) > (left + right) / 2) == leftward]
         # Off the frontier, which rises to the right and would strike the names through.
         shift = -11 if leftward else 13
         heights = spread([up(spot.y) + shift for spot in side], 17, top + 6, bottom - 8)

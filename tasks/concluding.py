@@ -1,7 +1,7 @@
 """Concluding a run: from what the store has added up to the one result that every report is made from."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -37,7 +37,7 @@ from tasks.store.answers import StoredAnswer, abandoned_calls, answers_at, score
 from tasks.store.database import transaction
 from tasks.store.datasets import cases_at, dataset_of, quarantined_of
 from tasks.store.results import AnswerTotals, VerdictLine, VerdictTotals
-from tasks.store.runs import StoredRun, progress_of, run_of, set_verdict
+from tasks.store.runs import StoredRun, progress_of, run_of, set_verdict, shards_of
 
 DEEPEST_K = 100
 """pass@k is shown up to this k."""
@@ -51,6 +51,16 @@ def conclude(run_id: UUID) -> RunResult:
         result = _result(connection, run, panel)
         set_verdict(connection, run_id, result.verdict, result.sentence, None)
         return result
+
+
+def case_results(run_id: UUID) -> Iterator[CaseResult]:
+    """Every judged case of a run in the order of the file, shard by shard: however many, few are in memory."""
+    with transaction() as connection:
+        run = run_of(connection, run_id)
+        panel = Panel(run.suite, run.folder_path)
+        for first, last in shards_of(connection, run_id):
+            lines = results.verdict_lines_between(connection, run_id, first, last)
+            yield from _cases(connection, run, panel, lines)
 
 
 def _result(connection: Connection, run: StoredRun, panel: Panel) -> RunResult:
@@ -171,8 +181,8 @@ def _variant(position: int, spec: VariantSpec, totals: _Totals) -> VariantResult
         blockers_failed=verdicts.blockers,
         pass_rate=wilson(counts["pass"], judged) if judged else None,
         score=verdicts.score,
-        pass_at={k: found.value for k in ks if (found := mean_pass_at_k(verdicts.pass_counts, k)).n},
-        pass_hat={k: found.value for k in ks if (found := mean_pass_hat_k(verdicts.pass_counts, k)).n},
+        pass_at={k: mean for k in ks if (mean := mean_pass_at_k(verdicts.pass_counts, k).value) is not None},
+        pass_hat={k: mean for k in ks if (mean := mean_pass_hat_k(verdicts.pass_counts, k).value) is not None},
         answers=answers.answers,
         errors=totals.errors.get(position, {}),
         scorers=tuple(_scorer(each) for each in totals.scorers.get(position, [])),

@@ -245,12 +245,17 @@ class _Checks:
         if self._chunk.rows:
             self._judge(self._by_row, self._chunk)
         if self._whole.rows:
-            for name in self._known:  # so that expectations about columns see all that there are
-                self._whole.names.setdefault(name)
-            self._judge(self._by_whole, self._whole)
+            about_table = [check for check in self._by_whole if _about_table(check.spec)]
+            self._judge([check for check in self._by_whole if check not in about_table], self._whole)
+            self._judge(
+                # A column within an object is met or not; the table has only the columns around it.
+                [check for check in about_table if all(column in self._known for column in check.columns)],
+                self._whole,
+                list(self._known),
+            )
         for check in self._checks:
             for column in check.columns:
-                if column not in check.met and check.spec.type != "expect_column_to_exist":
+                if column not in check.met | self._whole.met:
                     self.problems.append(_no_column(check.spec, column, list(self._known)))
 
     def faults(self) -> Iterator[_Fault]:
@@ -260,18 +265,14 @@ class _Checks:
             if check.elements and check.unexpected and 1 - check.unexpected / check.elements < mostly:
                 yield from check.faults
 
-    def _judge(self, checks: Sequence[_Check], frame: "_Frame") -> None:
+    def _judge(self, checks: Sequence[_Check], frame: "_Frame", table: Sequence[str] = ()) -> None:
         # A column that no row of the frame has would fail the whole batch, and is reported at the end.
         for check in checks:
             check.met.update(frame.met.intersection(check.columns))
-        ready = [
-            check
-            for check in checks
-            if check.met.issuperset(check.columns) or check.spec.type == "expect_column_to_exist"
-        ]
+        ready = [check for check in checks if check.met.issuperset(check.columns)]
         if not ready:
             return
-        results = self._validate(frame.made(), [check.expectation for check in ready])
+        results = self._validate(frame.made(table), [check.expectation for check in ready])
         for check, result in zip(ready, results, strict=True):
             self._take_result(check, frame, result)
 
@@ -296,8 +297,6 @@ class _Frame:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
-        self.names: dict[str, None] = {}
-        """Columns that hold nothing here, but exist."""
         self.values: dict[str, list[Any]] = {column: [] for column in columns}
         self.rows: list[_Row] = []
         self.met: set[str] = set()
@@ -317,20 +316,24 @@ class _Frame:
             self.values[column].append(value)
             self.size += len(value) if isinstance(value, str) else 16
 
-    def made(self) -> Any:
+    def made(self, table: Sequence[str] = ()) -> Any:
+        """The pandas frame of the checked columns; or of all columns by name alone, when they are listed."""
         import pandas as pd
 
         index = range(len(self.rows))
+        if table:
+            return pd.DataFrame(None, index=index, columns=list(table), dtype=object)
         columns: dict[str, Any] = {}
-        for name in (*self.columns, *(name for name in self.names if name not in self.values)):
-            values = self.values.get(name)
+        for name, values in self.values.items():
             # Columns of numbers become numbers, so that means and limits work; all else stays as it was read.
-            made = pd.Series(values if values is not None else [None] * len(self.rows), index=index, dtype=object)
-            kinds = {type(value) for value in values or () if value is not None}
-            if kinds and kinds <= {int, float}:
-                made = pd.to_numeric(made)
-            columns[name] = made
+            column = pd.Series(values, index=index, dtype=object)
+            kinds = {type(value) for value in values if value is not None}
+            columns[name] = pd.to_numeric(column) if kinds and kinds <= {int, float} else column
         return pd.DataFrame(columns, index=index)
+
+
+def _about_table(spec: ExpectationSpec) -> bool:
+    return spec.type.startswith("expect_table_") or spec.type == "expect_column_to_exist"
 
 
 _MISSING = object()
@@ -449,6 +452,8 @@ def _title(spec: ExpectationSpec) -> str:
 
 def _missed(spec: ExpectationSpec, result: Mapping[str, Any]) -> str:
     observed = result.get("observed_value")
+    if observed is not None and hasattr(observed, "item"):
+        observed = observed.item()  # numpy's numbers, whose repr names their type
     return f"{_title(spec)} does not hold" + (f": it is {_short(observed)}" if observed is not None else "")
 
 

@@ -104,7 +104,7 @@ def plan_run(request: RunRequest, told: Told = lambda _: None) -> Plan:
     )
     panel = Panel(loaded.spec, loaded.folder)
     for target in targets_of(loaded.spec).values():
-        check_model(target, loaded.folder)
+        check_model(target, folder=loaded.folder)
     dataset = open_dataset(loaded.dataset_folder)
     version = _stored(dataset, request.quarantine, told)
     with transaction() as connection:

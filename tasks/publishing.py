@@ -10,10 +10,10 @@ from uuid import UUID
 
 from evaluations.errors import InfrastructureError
 from evaluations.results import RunResult
+from tasks.concluding import case_results
 from tasks.settings import settings
 from tasks.store.database import transaction
-from tasks.store.results import answer_rows
-from tasks.store.runs import run_of, set_verdict
+from tasks.store.runs import set_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,7 @@ def publish(result: RunResult) -> Published:
     from reports.twins import as_csv, as_html, as_json, as_junit, as_markdown
 
     published = Published(settings().reports_folder / folder_name(result))
-    with transaction() as connection:
-        run = run_of(connection, UUID(result.run_id))
-        write_whole(published.csv, as_csv(answer_rows(connection, run.id, run.answers_of)))
+    write_whole(published.csv, as_csv(case_results(UUID(result.run_id))))
     write_whole(published.json, [as_json(result)])
     write_whole(published.junit, [as_junit(result)])
     write_whole(published.markdown, [as_markdown(result)])

@@ -16,6 +16,7 @@ prompts and cases; without one it is the suite file's own folder.
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -278,7 +279,7 @@ def _check_scorers(spec: SuiteSpec, document: Document) -> None:
 def schemas() -> Mapping[str, dict[str, Any]]:
     """The JSON Schemas of the three kinds of file, by file name; bare names are allowed where the specs take them."""
     suite = _closed(SuiteSpec.model_json_schema())
-    suite["$defs"]["ScorerSpec"] = _scorer_schema()
+    suite["$defs"] |= _scorer_schemas()
     for items in (suite["properties"]["models"], suite["properties"]["other_models"], suite["properties"]["scorers"]):
         items["items"] = {"anyOf": [{"type": "string"}, items["items"]]}
     suite["properties"]["require"] = {
@@ -322,7 +323,7 @@ def write_schemas(folder: Path = SCHEMA_FOLDER) -> list[Path]:
 
 def as_file(schema: Mapping[str, Any]) -> str:
     """A schema as it is committed."""
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def _titled(schema: dict[str, Any], title: str) -> dict[str, Any]:
@@ -352,26 +353,31 @@ def _allow_single(owner: dict[str, Any]) -> None:
             _allow(owner, name, item["items"])
 
 
-def _scorer_schema() -> dict[str, Any]:
-    """Keys of every scorer, and under the condition of its name the settings of each one."""
+def _scorer_schemas() -> dict[str, Any]:
+    """Keys of every scorer, and under the condition of its name the settings of each one.
+
+    A setting that several scorers have in the same words stands once, apart: most read an answer in the same ways.
+    """
     from evaluations.scoring import catalogue, settings_schema
 
+    lines = catalogue()
+    settings = {name: settings_schema(name) for name, _, _ in lines}
+    shared = _shared([own["properties"] for own in settings.values()])
+    conditions = []
+    for name, own in settings.items():
+        properties = {
+            key: {"$ref": f"#/$defs/{shared[_key(key, value)]}"} if _key(key, value) in shared else value
+            for key, value in own["properties"].items()
+        }
+        then: dict[str, Any] = {"properties": properties, "propertyNames": {"enum": [*SCORER_KEY_LIST, *properties]}}
+        if own.get("required"):
+            then["anyOf"] = [{"required": own["required"]}, {"required": ["settings"]}]
+        conditions.append({"if": {"properties": {"scorer": {"const": name}}, "required": ["scorer"]}, "then": then})
     common = _closed(ScorerSpec.model_json_schema())["properties"]
     common["where"] = {
         "description": common["where"]["description"],
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     }
-    lines = catalogue()
-    conditions = []
-    for name, _, _ in lines:
-        own = settings_schema(name)
-        then: dict[str, Any] = {
-            "properties": own["properties"],
-            "propertyNames": {"enum": sorted({*SCORER_KEYS, *own["properties"]})},
-        }
-        if own.get("required"):
-            then["anyOf"] = [{"required": own["required"]}, {"required": ["settings"]}]
-        conditions.append({"if": {"properties": {"scorer": {"const": name}}, "required": ["scorer"]}, "then": then})
     common["scorer"] = {
         "description": "A scorer's name, or `module:name` for your own.",
         "anyOf": [
@@ -379,7 +385,27 @@ def _scorer_schema() -> dict[str, Any]:
             {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"},
         ],
     }
-    return {"type": "object", "properties": common, "required": ["scorer"], "allOf": conditions}
+    scorer = {"type": "object", "properties": common, "required": ["scorer"], "allOf": conditions}
+    return {"ScorerSpec": scorer} | {name: json.loads(key[1]) for key, name in shared.items()}
+
+
+SCORER_KEY_LIST = sorted(SCORER_KEYS)
+
+
+def _key(name: str, value: Mapping[str, Any]) -> tuple[str, str]:
+    return name, json.dumps(value)
+
+
+def _shared(groups: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Settings that occur more than once, with the name that each gets among the definitions."""
+    counted = Counter(_key(name, value) for group in groups for name, value in group.items())
+    numbers: Counter[str] = Counter()
+    named: dict[tuple[str, str], str] = {}
+    for key, count in counted.items():
+        if count > 1:
+            numbers[key[0]] += 1
+            named[key] = f"setting_{key[0]}" + (f"_{numbers[key[0]]}" if numbers[key[0]] > 1 else "")
+    return named
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ _FENCE = re.compile(r"\A\s*```[^\n`]*\n?(.*?)```\s*\Z", re.DOTALL)
 _PIECE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\]]', re.DOTALL)
 _OPEN_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _STEP = re.compile(r"[^.\[\]]+|\[(-?\d+)\]")
-_STARTS_TRIED = 30
-"""Unclosed brackets that are looked behind before giving up: bounds the work on a text made of brackets."""
+_SCANS = 3
+"""How often a text may be scanned for the end of an object: bounds the work on a text made of brackets."""
 
 
 def parsed(text: str) -> Any:
@@ -162,15 +162,14 @@ def _refuse(constant: str) -> Any:
 
 
 def _first(text: str, opening: str, closing: str) -> Any:
-    start = text.find(opening)
-    for _ in range(_STARTS_TRIED):
-        if start < 0:
-            break
+    start, left = text.find(opening), _SCANS * len(text) + 100_000
+    while start >= 0 and left > 0:
         end = _balanced_end(text, start, opening, closing)
         if end is not None:
             value = parsed(text[start:end])
             if value is not NOTHING:
                 return value
+        left -= (len(text) if end is None else end) - start
         # What closed and did not parse is skipped whole: a broken object's inner objects are not the answer.
         start = text.find(opening, start + 1 if end is None else end)
     return NOTHING

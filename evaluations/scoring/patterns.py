@@ -1,6 +1,7 @@
 """Scorers that look for patterns: regular expressions, words, refusals, and what must never get out."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -249,16 +250,18 @@ def refusal_in(text: str, phrases: tuple[str, ...] = ()) -> str | None:
 
 def pii_in(text: str, kinds: tuple[PiiKind, ...] = ALL_PII) -> Iterator[tuple[PiiKind, str]]:
     """Personal data in a text: its kind and how it is written. Each stretch of text is reported once."""
-    taken: list[tuple[int, int]] = []
+    taken: list[tuple[int, int]] = []  # in order, none overlapping
     for kind, pattern in _PII.items():
         if kind not in kinds:
             continue
         for match in pattern.finditer(text):
             start, end = match.span()
-            if any(start < there_end and there_start < end for there_start, there_end in taken[-1000:]):
+            at = bisect_left(taken, (start, end))
+            before, after = taken[at - 1 : at], taken[at : at + 1]
+            if any(there[1] > start for there in before) or any(there[0] < end for there in after):
                 continue
             if _is_pii(kind, match[0]):
-                taken.append((start, end))
+                taken.insert(at, (start, end))
                 yield kind, match[0]
 
 

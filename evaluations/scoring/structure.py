@@ -19,7 +19,7 @@ _DEEP = "the JSON is nested too deeply to compare"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonValid(OfText):
-    """The answer is JSON."""
+    """The answer is JSON that parses."""
 
     wrapping: Wrapping = "fence"
     """What may stand around the JSON: none, one code fence, or prose."""

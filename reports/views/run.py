@@ -111,16 +111,16 @@ def _about(result: RunResult) -> str:
 
 
 def _method(result: RunResult) -> tuple[str, ...]:
-    left_out = "Errors and skipped cases are counted apart and are in no pass rate; cached and failed calls are in no " \
-               "latency."  # fmt: skip
     words = [
         "The pass rate is passed / (passed + failed + flaky) over cases, with its Wilson score interval (Wilson 1927). "
         "Its n is cases, never repeats: answers to one case are not independent.",
         "A case is flaky when the Wilson interval of its repeats reaches across the threshold, so that neither pass "
-        "nor fail is sure. A failed blocker fails the suite, a failed major scorer its case; a minor one lowers the score.",
+        "nor fail is sure. A failed blocker or major scorer fails its case, and blockers have a gate of their own; a "
+        "minor one lowers the score.",
         "pass@k and pass^k are the unbiased estimators: the chance that at least one, or that all, of k answers drawn "
         "without replacement pass (Chen et al. 2021).",
-        left_out + " A scorer that could not tell leaves an answer unscored; it is never a zero.",
+        "Errors and skipped cases are counted apart and are in no pass rate; cached and failed calls are in no "
+        "latency. A scorer that could not tell leaves an answer unscored; it is never a zero.",
         "Cost is the sum over answers whose price is known, at the dated prices named above. What has no price is "
         "counted as unpriced and never as free.",
     ]

@@ -336,7 +336,7 @@ def trade_off(result: RunResult) -> Figure | None:
     if not result.complete:
         title = "Cost and quality so far"
     elif cheap is dear:
-        title = f"{cheap.label} is the cheapest and passes most"
+        title = f"{cheap.label} is the cheapest, and none passes more"
     else:
         title = (
             f"{one_line(dear.label, 40)} passes most, {one_line(cheap.label, 40)} costs least: "
@@ -344,6 +344,9 @@ def trade_off(result: RunResult) -> Figure | None:
         )
     told = "; ".join(f"{spot.label}: {spot.x_text}, {spot.y_text}" for spot in spots)
     left = len(result.variants) - len(spots)
+    notes = [f"{count(left, 'variant')} left out: unpriced or not judged."] if left else []
+    if len(spots) > charts.NAMED_SPOTS:
+        notes.append("Only the variants in colour are named here; the data names all.")
     return figure(
         "fig-trade-off",
         title,
@@ -361,7 +364,7 @@ def trade_off(result: RunResult) -> Figure | None:
                      Column("pass_rate", "Pass rate", right=True), Column("frontier", "On the frontier", right=True)),
             rows=tuple((Cell(s.label), Cell(s.x_text), Cell(s.y_text), Cell("yes" if s.best else "no")) for s in spots),
         ),
-        note=f"{count(left, 'variant')} left out: unpriced or not judged." if left else "",
+        note=" ".join(notes),
     )  # fmt: skip
 
 

@@ -41,8 +41,9 @@ class Concurrency:
     """How many calls may be open at once: additive increase, multiplicative decrease.
 
     Halved when the provider says that it is too much, and raised by a sixteenth of `most`, at least one, with
-    each round of successes, up to `most` (Chiu and Jain 1989, as in TCP; a round of model calls takes seconds,
-    so steps of one would take minutes). Answers to calls that were open at the last halving do not halve again.
+    each round of successes, up to `most`: Chiu and Jain (1989), as in TCP. A round of model calls takes
+    seconds, so steps of one would take minutes. Answers to calls that were open at the last halving do not
+    halve again.
     """
 
     most: int

@@ -1,9 +1,8 @@
 """What came out of a run, aggregated where the data is: one question, one function."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -244,6 +243,18 @@ def verdict_lines(connection: Connection, run_id: UUID, limit: int | None) -> li
     return [VerdictLine(*row) for row in rows]
 
 
+def verdict_lines_between(connection: Connection, run_id: UUID, first: int, last: int) -> list[VerdictLine]:
+    """Verdicts of the cases between two positions, in the order of the file."""
+    rows = connection.execute(
+        text("""
+            SELECT position, variant, verdict, reason, judged, passed, failed_severity FROM verdicts
+            WHERE run_id = :run AND position BETWEEN :first AND :last ORDER BY position, variant
+        """),
+        {"run": run_id, "first": first, "last": last},
+    )
+    return [VerdictLine(*row) for row in rows]
+
+
 def count_verdicts(connection: Connection, run_id: UUID) -> int:
     return int(
         connection.execute(text("SELECT count(*) FROM verdicts WHERE run_id = :run"), {"run": run_id}).scalar_one()
@@ -276,22 +287,3 @@ def price_date(connection: Connection, models: Sequence[str]) -> str | None:
         text("SELECT max(recorded_at)::date FROM model_prices WHERE model = ANY(:models)"), {"models": list(models)}
     ).scalar_one()
     return None if found is None else found.isoformat()
-
-
-def answer_rows(connection: Connection, run_id: UUID, answers_of: UUID) -> Iterator[dict[str, Any]]:
-    """Every answer of a run as a flat row, streamed: the CSV twin."""
-    result = connection.execution_options(stream_results=True, yield_per=1000).execute(
-        text("""
-            SELECT c.case_id, rv.label AS variant, a.repeat, v.verdict, a.status, a.error_type, a.error_message, a.text,
-                   a.latency_ms, a.cost, a.input_tokens, a.cached_tokens, a.cache_write_tokens, a.output_tokens,
-                   a.reasoning_tokens, a.model_returned, a.tries, a.from_cache, a.contaminated, v.reason
-            FROM answers a
-            JOIN runs r ON r.id = a.run_id JOIN cases c ON c.dataset_id = r.dataset_id AND c.position = a.position
-            JOIN run_variants rv ON rv.run_id = :run AND rv.position = a.variant
-            LEFT JOIN verdicts v ON v.run_id = :run AND v.variant = a.variant AND v.position = a.position
-            WHERE a.run_id = :answers AND NOT a.superseded ORDER BY a.position, a.variant, a.repeat
-        """),
-        {"run": run_id, "answers": answers_of},
-    )
-    for row in result.mappings():
-        yield dict(row)

@@ -22,7 +22,7 @@ async def statuses(url: str, cells: int = 200) -> list[int]:
 
 
 def test_faults_come_in_the_declared_share_and_the_same_in_another_process() -> None:
-    behaviour = {"rate_limited": 0.1, "server_error": 0.1, "seed": 4}
+    behaviour: dict[str, Any] = {"rate_limited": 0.1, "server_error": 0.1, "seed": 4}
 
     async def here() -> list[int]:
         async with a_server(**behaviour) as server:

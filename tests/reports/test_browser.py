@@ -81,7 +81,14 @@ def outside(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("width", "theme"), [(1440, "light"), (1440, "dark"), (820, "light"), (390, "dark"), (320, "light")]
+    ("width", "theme"),
+    [
+        (1440, "light"),
+        (1440, "dark"),
+        pytest.param(820, "light", marks=pytest.mark.slow),
+        (390, "dark"),
+        (320, "light"),
+    ],
 )
 def test_axe_finds_nothing_against_wcag_2_2_aa(opened: Open, width: int, theme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe

@@ -124,28 +124,28 @@ def test_negating_twice_changes_nothing(name: str, said: str, expected: Any) -> 
 
 
 LONG = {
-    "words": "some words of an answer, and more. " * 30_000,
-    "one letter": "a" * 1_000_000,
-    "open brackets": "[{(<" * 200_000,
-    "stars and dashes": "*-_#" * 200_000,
-    "full stops": "." * 1_000_000 + "x",
-    "quotation marks": '"\\' * 400_000,
-    "digits": "+1234567890 " * 80_000,
-    "spaces": " \n" * 400_000 + "x",
-    "at signs": "a@" * 400_000,
-    "angle brackets": "<" * 1_000_000,
-    "back ticks": "`" * 1_000_000,
+    "words": "some words of an answer, and more. " * 3_000,
+    "one letter": "a" * 100_000,
+    "open brackets": "[{(<" * 25_000,
+    "stars and dashes": "*-_#" * 25_000,
+    "full stops": "." * 100_000 + "x",
+    "quotation marks": '"\\' * 50_000,
+    "digits": "+1234567890 " * 8_000,
+    "spaces": " \n" * 50_000 + "x",
+    "at signs": "a@" * 50_000,
+    "angle brackets": "<" * 100_000,
+    "back ticks": "`" * 100_000,
 }
 
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
-def test_a_megabyte_of_anything_is_judged_without_getting_stuck(text: str) -> None:
+def test_a_hundred_thousand_signs_of_anything_are_judged_without_getting_stuck(text: str) -> None:
     for name in SCORERS:
         started = time.process_time()
         score = every_scorer(name)[0].score(a_case("some text to compare with"), an_answer(text))
         assert isinstance(score, Scored | Unscored)
-        # No measure of speed: what is quadratic in a megabyte takes hours, not seconds.
-        assert time.process_time() - started < 60, name
+        # No measure of speed: what is quadratic takes minutes here, not fractions of a second.
+        assert time.process_time() - started < 20, name
 
 
 def test_there_are_well_over_forty_scorers_each_with_a_line_of_its_own() -> None:

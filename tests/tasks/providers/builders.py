@@ -44,10 +44,8 @@ def a_book(model: str = MODEL, usd_in: str = "0.000001", usd_out: str = "0.00000
 
 
 def a_reply(text: str = "Paris", **changes: Any) -> Reply:
-    usage = Usage(input_tokens=100, output_tokens=10)
-    return Reply(
-        **({"text": text, "usage": usage, "latency_ms": 12.0, "model_returned": "gpt-4o-mini"} | changes)
-    )
+    settings: dict[str, Any] = {"usage": Usage(input_tokens=100, output_tokens=10), "latency_ms": 12.0}
+    return Reply(text=text, **(settings | {"model_returned": "gpt-4o-mini"} | changes))
 
 
 class Scripted:

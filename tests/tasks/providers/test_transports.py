@@ -1,4 +1,4 @@
-"""LiteLLM and the direct transport over real HTTP: the same answers, the same counts, the same typed errors."""
+"""LiteLLM and the direct transport over real HTTP: the same answers, the same counts, the same errors."""
 
 import json
 from typing import Any
@@ -196,5 +196,7 @@ def test_what_cannot_be_called_is_found_before_the_run(
 
 def test_a_model_with_a_key_is_callable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-something")
-    assert check_model(a_target()) is None
-    assert check_model(a_target(model="openai/brand-new", api_base="http://localhost:1/v1")) is None
+    check_model(a_target())
+    check_model(a_target(model="openai/brand-new", api_base="http://localhost:1/v1"))
+    with pytest.raises(AssayError, match="brand-new"):
+        check_model(a_target(model="openai/brand-new"))
