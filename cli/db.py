@@ -46,7 +46,7 @@ def status() -> None:
 
 @db.command()
 def stop() -> None:
-    """Stop the embedded PostgreSQL and Assay's own Prefect server. The data stay; the next command starts them again."""
+    """Stop the embedded PostgreSQL and Assay's own Prefect server; the data stay, the next command starts them."""
     from tasks.prefect_server import prefect_home, stop_server
     from tasks.settings import settings
     from tasks.store.embedded import stop as stop_postgres

@@ -64,8 +64,8 @@ def drive(flow: Callable[[], Coroutine[Any, Any, str]], show: Show, look: Callab
 
     def work() -> None:
         try:
-            outcome.append(asyncio.run(flow()))  # type: ignore[arg-type]
-        except BaseException as problem:  # handed to the main thread, which raises it again
+            outcome.append(asyncio.run(flow()))
+        except BaseException as problem:  # noqa: BLE001 - handed to the main thread, which raises it again
             failure.append(problem)
 
     asked = threading.Event()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tasks.store.runs import StoredRun
 
 
-class Money(click.ParamType):
+class Money(click.ParamType[Decimal]):
     """US dollars, exactly."""
 
     name = "usd"
@@ -30,7 +30,7 @@ class Money(click.ParamType):
         return amount
 
 
-class Time(click.ParamType):
+class Time(click.ParamType[float]):
     """Seconds, or "10m", "1h30m"."""
 
     name = "time"
@@ -192,7 +192,7 @@ def _start(request: "RunRequest", wanted: Wanted) -> None:
             prompts=list(request.prompts),
             repeats=request.repeats,
             where=list(request.where),
-            max_cost=request.max_cost,
+            max_cost=None if request.max_cost is None else float(request.max_cost),
             max_time=request.max_time,
             concurrency=request.concurrency,
             quarantine=request.quarantine,

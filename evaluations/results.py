@@ -231,7 +231,9 @@ class RunResult:
     """At most MAX_CASES_SHOWN, failed first."""
     cases_left_out: int
     cost_usd: Decimal
+    """All the money of the run: answers, calls that were retried or superseded, judges."""
     judge_cost_usd: Decimal
+    """The part of it that judges and embeddings cost."""
     cap_usd: Decimal | None
     in_flight: tuple[InFlightCall, ...]
     quarantined: tuple[QuarantinedRow, ...]

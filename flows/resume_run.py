@@ -7,7 +7,8 @@ from uuid import UUID
 from prefect import flow
 from pydantic import Field
 
-from tasks.running import InFlight, ResumeRequest, conclude_run, execute, publish_report, reopen_run
+from tasks.running import ResumeRequest, conclude_run, execute, publish_report, reopen_run
+from tasks.working import InFlight
 
 
 @flow(name="resume-run", description="Continue a run where it was left, paying for nothing twice.")

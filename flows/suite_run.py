@@ -6,7 +6,8 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from tasks.running import RunRequest, conclude_run, execute, open_run, publish_report
+from tasks.planning import RunRequest
+from tasks.running import conclude_run, execute, open_run, publish_report
 
 
 @flow(name="suite-run", description="Run a test suite and publish its verdict.")

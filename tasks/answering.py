@@ -185,7 +185,7 @@ def _cell(execution: Execution, stored: StoredCase, key: CellKey, attempt: int) 
         attempt=attempt,
         prompt_hash=hashlib.blake2b(sent, digest_size=16).digest(),
         cache_key=_cache_key(execution, key, call, sent),
-        reserve=execution.possible_cost(key.variant, len(sent)),
+        reserve=execution.gateway.possible_cost(call),
         tokens=len(sent) // CHARACTERS_A_TOKEN,
     )
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from evaluations.answers import Answer
 from evaluations.scoring.judges import JudgeCall
 from tasks.execution import Execution
@@ -63,7 +61,7 @@ class LedgerAsker:
             self.lease,
             self.attempts.get((stored.key, role), 0) + 1,
             role,
-            execution.possible_cost_of(model, call.parameters, len(orjson.dumps(call.messages))),
+            execution.gateway.possible_cost(call),
         )
         async with execution.slots, execution.gateway.slot(model) as queue_ms:
             if execution.stop.requested:

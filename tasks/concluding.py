@@ -19,6 +19,7 @@ from evaluations.results import (
     CaseResult,
     GateResult,
     InFlightCall,
+    Latency,
     Provenance,
     RunResult,
     ScoreResult,
@@ -145,7 +146,7 @@ class _Totals:
     errors: Mapping[int, dict[ErrorKind, int]]
     models: Mapping[int, dict[str, int]]
     scorers: Mapping[int, list[results.ScorerTotals]]
-    latencies: Mapping[int, results.Latency]
+    latencies: Mapping[int, Latency]
     repeats: int
 
     @classmethod

@@ -555,7 +555,9 @@ def _parquet_rows(file: Path, spec: ContractSpec) -> _Rows:
                         yield number, plain if size <= spec.max_case_bytes else _too_large(size, spec)
                     except _RowError as problem:
                         yield number, problem
-    except (pyarrow.ArrowException, UnicodeDecodeError) as problem:
+    except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise  # the disk's fault and not the file's, which Arrow reports by the same class
         first = str(problem).splitlines()[0][:200]
         raise AssayError(f"the case file {shown(file)} is no sound Parquet file: {first}") from None
 

@@ -5,18 +5,15 @@ it again inside a task.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from evaluations.pricing import PriceBook, possible_cost
 from tasks.panel import Panel
 from tasks.prompts import PromptTemplate
-from tasks.providers.base import Message, Target
+from tasks.providers.base import Message
 from tasks.providers.gateway import Gateway
 from tasks.settings import settings
 from tasks.stopping import Stop, stoppable
@@ -28,9 +25,6 @@ from tasks.store.prices import price_book
 from tasks.store.runs import StoredRun, run_of
 from tasks.targets import targets_of
 
-DEFAULT_OUTPUT_TOKENS = 4096
-"""What is reserved for an answer whose length nobody limited."""
-
 
 @dataclass(slots=True, kw_only=True)
 class Execution:
@@ -39,35 +33,17 @@ class Execution:
     run: StoredRun
     ledger: Ledger
     gateway: Gateway
-    targets: Mapping[str, Target]
-    prices: PriceBook
     templates: Sequence[PromptTemplate]
     panel: Panel
     stop: Stop
     slots: asyncio.Semaphore
     drain_seconds: float
     cache_days: int
-    today: date
     _open: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def render(self, variant: int, stored: StoredCase) -> list[Message]:
         """The messages of one cell. Raises PromptError when the case does not fit the prompt."""
         return self.templates[variant].render(stored.case.inputs)
-
-    def possible_cost(self, variant: int, prompt_bytes: int) -> Decimal | None:
-        """The most that a call of this variant can cost, in USD; None when no price is known."""
-        spec = self.run.variants[variant]
-        return self.possible_cost_of(spec.model.name, spec.parameters, prompt_bytes)
-
-    def possible_cost_of(self, label: str, parameters: Mapping[str, Any], prompt_bytes: int) -> Decimal | None:
-        """The most that a call to a model can cost, in USD. A token is at least a byte long."""
-        target = self.targets[label]
-        limit = target.max_output_tokens or parameters.get("max_tokens") or parameters.get("max_completion_tokens")
-        return possible_cost(
-            prompt_bytes,
-            limit if isinstance(limit, int) else DEFAULT_OUTPUT_TOKENS,
-            self.prices.prices_of(target.model, self.today),
-        )
 
     def mark_open(self) -> None:
         """Say that the current asyncio task has a call under way, so that a stop lets it finish."""
@@ -84,20 +60,19 @@ class Execution:
         tasks = [asyncio.ensure_future(call) for call in calls]
         if not tasks:
             return True
-        everything = asyncio.gather(*tasks)
-        stopped = asyncio.ensure_future(self.stop.event.wait())
+        everything: asyncio.Future[list[bool]] = asyncio.gather(*tasks)
+        stopped: asyncio.Future[Any] = asyncio.ensure_future(self.stop.event.wait())
         try:
-            await asyncio.wait({everything, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([everything, stopped], return_when=asyncio.FIRST_COMPLETED)
             if not everything.done():
                 for task in tasks:
                     if task not in self._open:
                         task.cancel()
-                await asyncio.wait(
-                    {task for task in tasks if task in self._open} or {stopped}, timeout=self.drain_seconds
-                )
-            if everything.done() and not everything.cancelled():
-                return all(everything.result())
-            return False
+                finishing = [task for task in tasks if task in self._open]
+                if finishing:
+                    await asyncio.wait(finishing, timeout=self.drain_seconds)
+                return False
+            return all(everything.result())
         finally:
             stopped.cancel()
             for task in tasks:
@@ -143,15 +118,12 @@ async def executing(run_id: UUID) -> AsyncIterator[Execution]:
                 run=run,
                 ledger=ledger,
                 gateway=gateway,
-                targets=targets,
-                prices=prices,
                 templates=[PromptTemplate(variant.prompt) for variant in run.variants],
                 panel=Panel(run.suite, run.folder_path),
                 stop=stop,
                 slots=asyncio.Semaphore(run.suite.concurrency),
                 drain_seconds=given.drain_seconds,
                 cache_days=given.cache_days,
-                today=datetime.now(UTC).date(),
             )
             _executions[run_id] = execution
             watchers = [
@@ -159,6 +131,7 @@ async def executing(run_id: UUID) -> AsyncIterator[Execution]:
                 asyncio.create_task(_watch_time(execution)),
             ]
             try:
+                await gateway.warm_up()
                 yield execution
             finally:
                 del _executions[run_id]

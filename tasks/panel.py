@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
@@ -85,7 +85,7 @@ class Panel:
         return named or str(self._own_judge)
 
     def _check_model(self, seat: Seat, models: Sequence[str]) -> None:
-        if isinstance(seat.scorer, EmbeddingSimilarity) or is_judge(seat.scorer):
+        if asks_a_model(seat.scorer):
             named = self.model_of(seat.scorer)
             if named not in models:
                 raise AssayError(
@@ -94,8 +94,8 @@ class Panel:
                 )
 
 
-def is_judge(scorer: AnyScorer) -> bool:
-    return isinstance(scorer, tuple(JUDGES.values()))
+def asks_a_model(scorer: AnyScorer) -> TypeGuard[Judge | EmbeddingSimilarity]:
+    return isinstance(scorer, (EmbeddingSimilarity, *JUDGES.values()))
 
 
 def _seat(number: int, spec: ScorerSpec, folder: Path) -> Seat:
@@ -159,19 +159,20 @@ class CustomFunction:
     function: Callable[..., Any]
     settings: Mapping[str, Any]
     version: str
-    default_threshold: ClassVar[float] = 1.0
+    default_threshold: float = 1.0
 
     def score(self, case: Case, answer: Answer) -> Score:
         try:
             return _as_score(self.function(case, answer, **self.settings))
-        except Exception as problem:  # anything may come out of code that is not ours
+        except Exception as problem:  # noqa: BLE001 - anything may come out of code that is not ours
             return Unscored(f"the scorer raised {type(problem).__name__}: {problem}"[:300])
 
 
 def _custom(name: str, settings: Mapping[str, Any], folder: Path) -> Scorer:
     module_name, _, attribute = name.partition(":")
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+        # Last, so that a file beside a suite cannot take the place of a library.
+        sys.path.append(str(folder))
     try:
         module = importlib.import_module(module_name)
     except ImportError as problem:
@@ -191,7 +192,8 @@ def _custom(name: str, settings: Mapping[str, Any], folder: Path) -> Scorer:
             if not hasattr(made, wanted):
                 raise AssayError(f"the scorer {name!r} has no `{wanted}`; see evaluations/scoring/base.py.")
         return made
-    return CustomFunction(found, settings, version=_source_hash(module))
+    # Its version is its own, where the protocol speaks of class variables.
+    return CustomFunction(found, settings, version=_source_hash(module))  # type: ignore[return-value]
 
 
 def _source_hash(module: Any) -> str:

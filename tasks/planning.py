@@ -230,7 +230,7 @@ def _cases_a_shard(loaded: LoadedSuite) -> int:
 
 
 def _stored(dataset: Dataset, quarantine: bool, told: Told) -> DatasetVersion:
-    """The stored version of a dataset: found when these bytes passed this contract before, checked and stored if not."""
+    """The stored version of a dataset: found when these bytes passed this contract before, else checked and stored."""
     with transaction() as connection:
         known = find_dataset(connection, dataset.name, dataset.content_hash)
     if known is not None and known.contract_hash == dataset.contract_hash:

@@ -119,7 +119,7 @@ def _start(home: Path) -> Server:
     api_url = f"http://127.0.0.1:{port}/api"
     log = home / "server.log"
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of our own
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -80,9 +80,7 @@ def rows_of_map(
             yield from _rows_of_entry(key, entry, source, effective_from)
 
 
-def _rows_of_entry(
-    key: str, entry: Mapping[str, Any], source: str, effective_from: date
-) -> Iterator[PriceRow]:
+def _rows_of_entry(key: str, entry: Mapping[str, Any], source: str, effective_from: date) -> Iterator[PriceRow]:
     provider = str(entry.get("litellm_provider", ""))
     model = _full_name(key, provider)
     # Ollama also resells models that run in its cloud; their zero says nothing about their price.
@@ -120,9 +118,7 @@ def _fields(entry: Mapping[str, Any]) -> Iterator[tuple[str, int | None, Any]]:
 
 
 def _full_name(key: str, provider: str) -> str:
-    prefix = PREFIX_OF_PROVIDER.get(
-        provider, provider if provider.startswith("text-") else provider.split("-")[0]
-    )
+    prefix = PREFIX_OF_PROVIDER.get(provider, provider if provider.startswith("text-") else provider.split("-")[0])
     return key if not prefix or key.startswith(f"{prefix}/") else f"{prefix}/{key}"
 
 
@@ -168,9 +164,7 @@ def rows_of_overrides(path: Path = OVERRIDES) -> Iterator[PriceRow]:
         raise AssayError(_sentence(path, error)) from error
     for entry in read.prices:
         if entry.source.startswith("litellm"):
-            raise AssayError(
-                f"{path.name}: the source of {entry.model} has to say where the price is published."
-            )
+            raise AssayError(f"{path.name}: the source of {entry.model} has to say where the price is published.")
         for start, prices in [(None, entry.usd_per_million), *entry.above.items()]:
             for token_class, price in prices.items():
                 yield PriceRow(

@@ -40,7 +40,7 @@ class Published:
 
     @property
     def markdown(self) -> Path:
-        return self.folder / "summary.md"
+        return self.folder / "comment.md"
 
 
 def publish(result: RunResult) -> Published:
@@ -76,10 +76,10 @@ def write_whole(path: Path, parts: Iterable[str]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with open(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
             file.writelines(parts)
         Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except OSError as problem:
         if handle is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""Running: the steps of a run as Prefect tasks. One task a shard of cases; whether work is done is read from Postgres."""
+"""Running: the steps of a run as Prefect tasks, one for each shard of cases.
+
+Prefect retries and shows; whether work is done is read from Postgres.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -166,7 +169,7 @@ async def _show_progress(run_id: UUID) -> None:
         await asyncio.sleep(PROGRESS_EVERY_S)
         progress = await asyncio.to_thread(look)
         await aupdate_progress_artifact(
-            artifact_id=artifact,  # type: ignore[arg-type]
+            artifact_id=artifact,
             progress=100 * progress.done / max(1, progress.total),
             description=f"{progress.done:,} of {progress.total:,}, {money(progress.spent)}",
         )

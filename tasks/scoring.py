@@ -21,7 +21,7 @@ from evaluations.scoring.code import CodePasses
 from evaluations.scoring.embedding import EmbeddingSimilarity
 from evaluations.scoring.judges import Judge, JudgeCall
 from evaluations.verdicts import SEVERITIES, Judged, Outcome, outcome_of, parse_require, verdict_of_case
-from tasks.panel import Panel, Seat, is_judge
+from tasks.panel import Panel, Seat, asks_a_model
 from tasks.store.answers import (
     ScoreRecord,
     StoredAnswer,
@@ -117,7 +117,7 @@ def _is_plain(seat: Seat) -> bool:
 
 
 def _asks(seat: Seat) -> bool:
-    return isinstance(seat.scorer, EmbeddingSimilarity) or is_judge(seat.scorer)
+    return asks_a_model(seat.scorer)
 
 
 def _score_plainly(open_ones: Sequence[_Open]) -> list[ScoreRecord]:

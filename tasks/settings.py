@@ -1,4 +1,4 @@
-"""What differs between a laptop and production: one class, read from ASSAY_* variables, made at the edge and passed down."""
+"""What differs between a laptop and production: one class, read from ASSAY_* variables."""
 
 import getpass
 from functools import lru_cache

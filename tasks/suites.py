@@ -15,6 +15,7 @@ prompts and cases; without one it is the suite file's own folder.
 """
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -171,7 +172,7 @@ def _placed(document: Document, location: tuple[str | int, ...], read: Any) -> A
     try:
         return read()
     except AssayError as problem:
-        if str(problem).startswith((shown(document.path.parent), "/")):
+        if re.match(r"\S+:\d+:\d+: ", str(problem)):
             raise
         raise type(problem)(f"{document.place(location)}: {problem}") from None
 
@@ -280,8 +281,10 @@ def schemas() -> Mapping[str, dict[str, Any]]:
     """The JSON Schemas of the three kinds of file, by file name; bare names are allowed where the specs take them."""
     suite = _closed(SuiteSpec.model_json_schema())
     suite["$defs"] |= _scorer_schemas()
-    for items in (suite["properties"]["models"], suite["properties"]["other_models"], suite["properties"]["scorers"]):
-        items["items"] = {"anyOf": [{"type": "string"}, items["items"]]}
+    text = {"type": "string"}
+    for key, bare in (("models", text), ("other_models", text), ("scorers", {"$ref": "#/$defs/ScorerName"})):
+        items = suite["properties"][key]
+        items["items"] = {"anyOf": [bare, items["items"]]}
     suite["properties"]["require"] = {
         "description": suite["properties"]["require"]["description"],
         "default": 0.8,
@@ -378,7 +381,8 @@ def _scorer_schemas() -> dict[str, Any]:
         "description": common["where"]["description"],
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     }
-    common["scorer"] = {
+    common["scorer"] = {"$ref": "#/$defs/ScorerName"}
+    name_schema = {
         "description": "A scorer's name, or `module:name` for your own.",
         "anyOf": [
             *({"const": name, "description": line} for name, _, line in lines),
@@ -386,7 +390,9 @@ def _scorer_schemas() -> dict[str, Any]:
         ],
     }
     scorer = {"type": "object", "properties": common, "required": ["scorer"], "allOf": conditions}
-    return {"ScorerSpec": scorer} | {name: json.loads(key[1]) for key, name in shared.items()}
+    return {"ScorerName": name_schema, "ScorerSpec": scorer} | {
+        name: json.loads(key[1]) for key, name in shared.items()
+    }
 
 
 SCORER_KEY_LIST = sorted(SCORER_KEYS)

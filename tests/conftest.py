@@ -1,4 +1,4 @@
-"""What tests share: a real embedded PostgreSQL for the session, an empty database for each test, a real Prefect server."""
+"""What tests share: a real embedded PostgreSQL and Prefect server for the session, an empty database for each test."""
 
 import itertools
 import os

@@ -22,7 +22,7 @@ class Choice(Compared):
     """The letter that the answer settles on is the expected one.
 
     Looked for in this order: a letter alone; after "answer is" or "answer:"; in brackets or before one;
-    standing alone and starting no sentence (so neither "A dog" nor "I think").
+    standing alone, where A and I before a word are words ("A dog", "I think").
     """
 
     letters: Text = "ABCDEFGHIJ"
@@ -205,7 +205,8 @@ def _letter_patterns(letters: str) -> list[re.Pattern[str]]:
         re.compile(rf"\A[\s(\[*\"'`]*({either})[\s)\].:*\"'`]*\Z"),
         re.compile(rf"(?:answer|option|choice)(?:\s+is)?\s*:?\s*[*(\[\"'`]*({some})(?!\w)", re.ASCII),
         re.compile(rf"[(\[]({some})[)\]]|(?:^|\s)\**({some})\)", re.MULTILINE),
-        re.compile(rf"(?<!\w)({some})(?!\w|'|\u2019|\s+[a-z])"),
+        # A and I are words, too: "A dog", "I think".
+        re.compile(rf"(?<!\w)(?![AI]\s+[a-z])({some})(?!\w|'|\u2019)"),
     ]
 
 

@@ -170,19 +170,10 @@ class LetterCount(Counted):
 class CapitalWordCount(Counted):
     """How many words the answer has in capitals throughout."""
 
-    noun = "word in capitals"
+    noun = "capital word"
 
     def count(self, text: str) -> int:
         return sum(1 for word in re.findall(r"\w+", text) if word.isupper())
-
-    def judge(self, text: str) -> Score:
-        score = Counted.judge(self, text)
-        # "2 word in capitalss" would be the plural.
-        return (
-            score
-            if score == FULL
-            else Scored(0.0, f"{self.count(text)} words in capitals, wanted {self.wanted()}")
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

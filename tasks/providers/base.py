@@ -71,6 +71,8 @@ class Call:
     case_id: str
     variant: str
     repeat: int = 0
+    embed: bool = False
+    """Ask for the embedding of each message's content instead of a completion; the reply is a JSON list of vectors."""
     expected: Any = None
     """For `simulated/` alone, which has to know what a right answer would be."""
 

@@ -15,7 +15,7 @@ import orjson
 
 from evaluations.errors import AssayError
 from tasks.providers.base import Call, CallError, Reply, Target, Workspace
-from tasks.providers.replies import error_of_status, field_of, one_line, reply_of, retry_after
+from tasks.providers.replies import error_of_status, field_of, one_line, reply_of, retry_after, vectors_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -30,9 +30,7 @@ class DirectProvider:
     def __init__(self, target: Target, workspace: Workspace | None = None) -> None:
         """Raises AssayError when the target names no endpoint, or a key variable that is not set."""
         if not target.api_base:
-            raise AssayError(
-                f"{target.label}: transport `direct` needs `api_base`, e.g. http://localhost:8000/v1."
-            )
+            raise AssayError(f"{target.label}: transport `direct` needs `api_base`, e.g. http://localhost:8000/v1.")
         key = ""
         if target.api_key_env:
             key = os.environ.get(target.api_key_env, "")
@@ -40,6 +38,7 @@ class DirectProvider:
                 raise AssayError(f"{target.label}: the environment variable {target.api_key_env} is not set.")
         self._target = target
         self._url = target.api_base.rstrip("/") + "/chat/completions"
+        self._embeddings_url = target.api_base.rstrip("/") + "/embeddings"
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
@@ -55,7 +54,8 @@ class DirectProvider:
         session = self._session or self._open()
         started = time.perf_counter()
         try:
-            async with session.post(self._url, data=self._body(call), headers=self._headers) as response:
+            url = self._embeddings_url if call.embed else self._url
+            async with session.post(url, data=self._body(call), headers=self._headers) as response:
                 content = await response.content.read(LARGEST_REPLY)
                 while more := await response.content.read(LARGEST_REPLY):
                     content += more
@@ -68,9 +68,7 @@ class DirectProvider:
         except aiohttp.ClientPayloadError as error:
             raise CallError("bad_reply", "the reply ended before it was complete", retryable=True) from error
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise CallError(
-                "bad_request", f"api_base is not an HTTP address: {one_line(self._url)}"
-            ) from error
+            raise CallError("bad_request", f"api_base is not an HTTP address: {one_line(self._url)}") from error
         except (aiohttp.ClientError, OSError) as error:
             said = one_line(f"{type(error).__name__}: {error}")
             raise CallError("connection", said, retryable=True) from error
@@ -87,10 +85,16 @@ class DirectProvider:
         if "error" in body and "choices" not in body:
             # Some gateways report their failures with status 200.
             raise _refusal(500, headers, content)
+        if call.embed:
+            return vectors_of(body, latency_ms, len(call.messages))
         return reply_of(body, latency_ms, body)
 
     def _body(self, call: Call) -> bytes:
-        body = {**self._base, **call.parameters, "messages": call.messages}
+        body: dict[str, Any]
+        if call.embed:
+            body = {"model": self._base["model"], "input": [message["content"] for message in call.messages]}
+        else:
+            body = {**self._base, **call.parameters, "messages": call.messages}
         if call.output_schema is not None:
             body["response_format"] = response_format(call.output_schema)
         try:

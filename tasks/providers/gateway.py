@@ -286,9 +286,7 @@ class Gateway:
             except Exception as error:
                 # A provider's surprise is an error of one answer, not the end of a run that others still pay
                 # for.
-                raise CallError(
-                    "bad_reply", f"unexpected {type(error).__name__}: {str(error)[:200]}"
-                ) from error
+                raise CallError("bad_reply", f"unexpected {type(error).__name__}: {str(error)[:200]}") from error
         except CallError as error:
             if error.overloaded:
                 lane.rate_limited += error.kind == "rate_limited"
@@ -383,10 +381,7 @@ class Gateway:
     # Money
 
     def _cost(self, lane: _Lane, call: Call, usage: Usage, model_returned: str | None) -> Decimal | None:
-        if (
-            call.parameters.get("service_tier", lane.target.parameters.get("service_tier"))
-            not in STANDARD_TIERS
-        ):
+        if call.parameters.get("service_tier", lane.target.parameters.get("service_tier")) not in STANDARD_TIERS:
             return None
         prices = self._prices_of(lane)
         if prices is None and model_returned:
@@ -416,9 +411,7 @@ class Gateway:
             return Decimal(0)
         parameters = {**lane.target.parameters, **call.parameters}
         limit = parameters.get("max_completion_tokens") or parameters.get("max_tokens")
-        output = int(limit or lane.target.max_output_tokens or DEFAULT_OUTPUT_BOUND) * int(
-            parameters.get("n") or 1
-        )
+        output = int(limit or lane.target.max_output_tokens or DEFAULT_OUTPUT_BOUND) * int(parameters.get("n") or 1)
         # A message costs a few tokens beside its text, and a schema is sent along as text.
         prompt = sum(token_bound(str(message.get("content", ""))) + 8 for message in call.messages)
         if call.output_schema is not None:
@@ -463,9 +456,7 @@ class Gateway:
         others = [other for other in self._lanes.values() if other is not lane and not other.rate_limited]
         for other in others:
             if not other.breaker.openings and other.attempts:
-                advice.append(
-                    f"{other.target.model} met no limit in this run{self._price_beside(other, lane)}."
-                )
+                advice.append(f"{other.target.model} met no limit in this run{self._price_beside(other, lane)}.")
         return " ".join(advice)
 
     def _price_beside(self, other: _Lane, lane: _Lane) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from evaluations.errors import AssayError, unknown_name
 from tasks.providers.base import Call, CallError, Reply, Target, Workspace
 from tasks.providers.direct import response_format
-from tasks.providers.replies import error_of_status, field_of, one_line, reply_of, retry_after
+from tasks.providers.replies import error_of_status, field_of, one_line, reply_of, retry_after, vectors_of
 
 LISTED_PROVIDERS = frozenset({"openai", "anthropic", "gemini", "mistral", "deepseek", "xai", "groq"})
 """Providers whose models LiteLLM lists in full, so that a name it does not know is most likely a slip of the
@@ -35,9 +35,7 @@ def litellm_module() -> Any:
     """LiteLLM, imported once and told to keep quiet, stay offline and leave bookkeeping to others."""
     # Without it the import fetches a price map over the network.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    os.environ.setdefault(
-        "LITELLM_MODE", "PRODUCTION"
-    )  # otherwise it reads a .env file of the working folder
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # otherwise it reads a .env file of the working folder
     import litellm as imported
 
     litellm: Any = imported
@@ -158,7 +156,10 @@ class LiteLLMProvider:
         await _warmed_up()
 
     async def complete(self, call: Call) -> Reply:
-        arguments = {**self._base, **call.parameters, "messages": call.messages}
+        if call.embed:
+            ask, arguments = self._litellm.aembedding, self._embedding_arguments(call)
+        else:
+            ask, arguments = self._litellm.acompletion, {**self._base, **call.parameters, "messages": call.messages}
         if call.output_schema is not None:
             arguments["response_format"] = response_format(call.output_schema)
         # Per asyncio task, which is what a call runs in; other users of LiteLLM in this process see nothing
@@ -168,13 +169,21 @@ class LiteLLMProvider:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._target.timeout_s + GRACE_S):
-                body = await self._litellm.acompletion(**arguments)
+                body = await ask(**arguments)
         except Exception as error:
             raise self._call_error(error) from error
         finally:
             if token is not None:
                 flag.reset(token)
-        return reply_of(body, (time.perf_counter() - started) * 1000, _raw(body))
+        latency_ms = (time.perf_counter() - started) * 1000
+        if call.embed:
+            return vectors_of(body, latency_ms, len(call.messages))
+        return reply_of(body, latency_ms, _raw(body))
+
+    def _embedding_arguments(self, call: Call) -> dict[str, Any]:
+        kept = ("model", "timeout", "num_retries", "max_retries", "api_base", "api_key")
+        texts = [str(message["content"]) for message in call.messages]
+        return {**{name: self._base[name] for name in kept if name in self._base}, "input": texts}
 
     def _call_error(self, error: Exception) -> CallError:
         known = self._litellm.exceptions
@@ -317,8 +326,6 @@ def _unknown(target: Target, litellm: Any) -> str:
             near = unknown_name("provider", target.provider, providers).partition(" Known:")[0]
             own = "For an endpoint of your own, write openai/<model> and its address as api_base."
             return f"{near} LiteLLM knows {len(providers)} providers. {own}"
-    chat = [
-        name for name, entry in litellm.model_cost.items() if entry.get("mode") == "chat" and "/" not in name
-    ]
+    chat = [name for name, entry in litellm.model_cost.items() if entry.get("mode") == "chat" and "/" not in name]
     near = unknown_name("model", target.model, chat).partition(" Known:")[0]
     return f"{near} Write provider and model, e.g. openai/gpt-4o-mini, or give an OpenAI-compatible api_base."

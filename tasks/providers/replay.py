@@ -160,9 +160,7 @@ class ReplayProvider:
             except ValueError as error:
                 raise AssayError(f"{self._path.name}, line {number}: not JSON: {error}.") from error
             if not isinstance(row, dict):
-                raise AssayError(
-                    f"{self._path.name}, line {number}: a JSON object is wanted, not {line[:40]!r}."
-                )
+                raise AssayError(f"{self._path.name}, line {number}: a JSON object is wanted, not {line[:40]!r}.")
             yield number, start, row
 
     def _place(self, row: Mapping[str, Any], number: int) -> tuple[str, str, int]:
@@ -178,9 +176,7 @@ class ReplayProvider:
         if repeat is None or layout.samples_field:
             repeat = 0
         if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 0:
-            raise AssayError(
-                f"{self._path.name}, line {number}: {layout.repeat_field!r} has to be 0, 1, 2, ..."
-            )
+            raise AssayError(f"{self._path.name}, line {number}: {layout.repeat_field!r} has to be 0, 1, 2, ...")
         variant = _field(row, layout.variant_field)
         return str(case_id), "" if variant is None else str(variant), repeat
 
@@ -191,9 +187,7 @@ class ReplayProvider:
             samples = _field(row, layout.samples_field)
             if isinstance(samples, list) and all(isinstance(text, str) for text in samples):
                 return cast("list[str | None]", samples)
-            raise AssayError(
-                f"{self._path.name}, line {number}: {layout.samples_field!r} has to be a list of texts."
-            )
+            raise AssayError(f"{self._path.name}, line {number}: {layout.samples_field!r} has to be a list of texts.")
         text = _field(row, layout.text_field)
         if isinstance(text, str):
             return [text]
@@ -226,11 +220,7 @@ def recording_path(target: Target, workspace: Workspace) -> Path:
     if not workspace.allow_outside and not path.is_relative_to(folder):
         raise AssayError(f"{target.label}: the recording {name!r} lies outside the suite's folder.")
     if not path.is_file():
-        beside = (
-            sorted(str(p.relative_to(folder)) for p in folder.glob("**/*.jsonl*"))[:200]
-            if folder.is_dir()
-            else []
-        )
+        beside = sorted(str(p.relative_to(folder)) for p in folder.glob("**/*.jsonl*"))[:200] if folder.is_dir() else []
         hint = unknown_name("recording", name, beside) if beside else f"no recording is named {name!r}."
         raise AssayError(f"{target.label}: {hint}")
     return path
@@ -247,9 +237,7 @@ def _opened(path: Path) -> IO[bytes]:
             while block := packed.read(1 << 20):
                 size += len(block)
                 if size > LARGEST_FILE:
-                    raise AssayError(
-                        f"{path.name} unpacks to more than {LARGEST_FILE:,} bytes; it is not read."
-                    )
+                    raise AssayError(f"{path.name} unpacks to more than {LARGEST_FILE:,} bytes; it is not read.")
                 unpacked.write(block)
     except (OSError, EOFError, zlib.error) as error:
         unpacked.close()
@@ -264,9 +252,7 @@ def _opened(path: Path) -> IO[bytes]:
 def _key(case_id: str, variant: str, repeat: int) -> int:
     # Eight bytes instead of the texts themselves: a clash among a million rows has a chance of 3 in 10^8, and
     # `_find` would notice.
-    digest = blake2b(
-        f"{case_id}\0{variant}\0{repeat}".encode("utf-8", "surrogatepass"), digest_size=8
-    ).digest()
+    digest = blake2b(f"{case_id}\0{variant}\0{repeat}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from evaluations.answers import ErrorKind, Usage
 from tasks.providers.base import CallError, Reply
 
@@ -17,9 +19,7 @@ LONGEST_MESSAGE = 300
 SECRETS = re.compile(
     r"(?i)(bearer\s+|api[_-]?key[=:\s\"']+|\bkey=)[^\s,;\"']{6,}|\b(sk|pk|rk|gsk|xai|ghp|AIza)[-_]?[\w*.-]{8,}"
 )
-CONTEXT_LENGTH = re.compile(
-    r"(?i)context.?length|context.?window|maximum context|too many tokens|prompt is too long"
-)
+CONTEXT_LENGTH = re.compile(r"(?i)context.?length|context.?window|maximum context|too many tokens|prompt is too long")
 CONTENT_FILTER = re.compile(r"(?i)content.?(filter|policy|management)|safety system")
 NO_QUOTA = re.compile(r"(?i)insufficient.?quota|exceeded your current quota|billing")
 
@@ -115,6 +115,23 @@ def reply_of(body: Any, latency_ms: float, raw: Mapping[str, Any]) -> Reply:
         model_returned=model_returned if isinstance(model_returned, str) else None,
         finish_reason=finish_reason,
         raw=raw,
+    )
+
+
+def vectors_of(body: Any, latency_ms: float, wanted: int) -> Reply:
+    """The vectors in an embedding reply, as a JSON list in the order of the texts. Raises CallError without them."""
+    usage, usage_known = usage_of(field_of(body, "usage"))
+    rows = field_of(body, "data")
+    vectors = [field_of(row, "embedding") for row in rows] if isinstance(rows, list) else []
+    if len(vectors) != wanted or not all(isinstance(vector, list) and vector for vector in vectors):
+        raise CallError("bad_reply", f"the reply has no vector for each of {wanted} texts", retryable=True)
+    model_returned = field_of(body, "model")
+    return Reply(
+        text=orjson.dumps(vectors).decode(),
+        usage=usage,
+        usage_known=usage_known,
+        model_returned=model_returned if isinstance(model_returned, str) else None,
+        latency_ms=latency_ms,
     )
 
 

@@ -91,9 +91,7 @@ class SimulatedProvider:
 
     async def complete(self, call: Call) -> Reply:
         profile = self._profile
-        latency_ms = math.exp(
-            self._mu + self._sigma * NormalDist().inv_cdf(self._draw(call, "latency", call.repeat))
-        )
+        latency_ms = math.exp(self._mu + self._sigma * NormalDist().inv_cdf(self._draw(call, "latency", call.repeat)))
         if profile.time_scale:
             await asyncio.sleep(latency_ms / 1000 * profile.time_scale)
         if self._draw(call, "error", call.repeat) < profile.error_rate:
@@ -102,9 +100,7 @@ class SimulatedProvider:
         drawn = self._draw(call, "right", call.repeat) if is_flaky else self._draw(call, "right")
         text = rendered(call.expected) if drawn < profile.accuracy else WRONG
         usage = Usage(
-            input_tokens=sum(
-                estimate_tokens(str(message.get("content", ""))) + 4 for message in call.messages
-            ),
+            input_tokens=sum(estimate_tokens(str(message.get("content", ""))) + 4 for message in call.messages),
             output_tokens=max(1, estimate_tokens(text)),
             reasoning_tokens=profile.reasoning_tokens,
         )

@@ -48,7 +48,7 @@ class CaseFilter:
         """The condition on `cases` and its parameters."""
         parts, values = ["true"], {}
         if self.tags:
-            parts.append("content -> 'tags' ?| CAST(:tags AS text[])")
+            parts.append("CAST(content -> 'tags' AS jsonb) ?| CAST(:tags AS text[])")
             values["tags"] = list(self.tags)
         if self.priorities:
             parts.append("content ->> 'priority' = ANY(:priorities)")
@@ -169,7 +169,7 @@ def cases_at(connection: Connection, dataset_id: UUID, positions: Sequence[int])
 def cases_with_assertions(connection: Connection, dataset_id: UUID) -> Iterator[Case]:
     """The cases that bring scorers of their own."""
     rows = connection.execute(
-        text("SELECT case_id, content FROM cases WHERE dataset_id = :id AND content -> 'assertions' <> '[]'"),
+        text("SELECT case_id, content FROM cases WHERE dataset_id = :id AND content ->> 'assertions' <> '[]'"),
         {"id": dataset_id},
     )
     for case_id, content in rows:
@@ -193,7 +193,7 @@ def tags_of(connection: Connection, dataset_id: UUID, limit: int = 30) -> list[s
     """The tags of a dataset's cases, in alphabetical order."""
     rows = connection.execute(
         text("""
-            SELECT DISTINCT t COLLATE "C" AS tag FROM cases, jsonb_array_elements_text(content -> 'tags') AS t
+            SELECT DISTINCT t COLLATE "C" AS tag FROM cases, json_array_elements_text(content -> 'tags') AS t
             WHERE dataset_id = :id ORDER BY tag LIMIT :limit
         """),
         {"id": dataset_id, "limit": limit},
@@ -229,8 +229,8 @@ def changed_cases(connection: Connection, before: UUID, after: UUID) -> int:
     )
 
 
-def case_content(case: Case) -> bytes:
-    """A case as the JSON that the store keeps, keys sorted so that equal cases have equal bytes."""
+def case_content(case: Case, *, sort: bool = False) -> bytes:
+    """A case as the JSON that the store keeps; sorted, equal cases have equal bytes."""
     return orjson.dumps(
         {
             "inputs": case.inputs,
@@ -242,7 +242,7 @@ def case_content(case: Case) -> bytes:
             "description": case.description,
             "metadata": case.metadata,
         },
-        option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS,
+        option=orjson.OPT_NON_STR_KEYS | (orjson.OPT_SORT_KEYS if sort else 0),
     )
 
 
@@ -275,9 +275,8 @@ def _copy_cases(connection: Connection, dataset_id: UUID, cases: Iterable[Stored
 
 def _case_rows(dataset_id: UUID, cases: Iterable[StoredCase]) -> Iterator[tuple[Any, ...]]:
     for stored in cases:
-        content = case_content(stored.case)
-        digest = hashlib.blake2b(content, digest_size=16).digest()
-        yield dataset_id, stored.position, stored.case.id, content.decode(), digest
+        digest = hashlib.blake2b(case_content(stored.case, sort=True), digest_size=16).digest()
+        yield dataset_id, stored.position, stored.case.id, case_content(stored.case).decode(), digest
 
 
 def _version(row: Any) -> DatasetVersion:

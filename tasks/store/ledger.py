@@ -100,7 +100,8 @@ class Judgement:
 _Pending = tuple[asyncio.Future[int], dict[str, Any]]
 
 _ANSWER_COLUMNS = """status text, error_type text, error_message text, text text, input_tokens int, cached_tokens int,
-    cache_write_tokens int, output_tokens int, reasoning_tokens int, cost numeric, latency_ms float8, model_returned text"""
+    cache_write_tokens int, output_tokens int, reasoning_tokens int, cost numeric, latency_ms float8,
+    model_returned text"""
 
 _WRITE = f"""
 WITH given AS MATERIALIZED (SELECT %(batch)s::json AS batch),
@@ -365,7 +366,8 @@ class Ledger:
                 continue
             row = await cursor.fetchone()
             assert row is not None
-            return row
+            found: Sequence[Any] = row
+            return found
 
 
 def _numbered(pending: list[_Pending]) -> list[dict[str, Any]]:

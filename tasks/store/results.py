@@ -82,13 +82,10 @@ def verdict_totals(connection: Connection, run_id: UUID) -> dict[int, VerdictTot
         """),
         {"run": run_id},
     ).all()
-    scores = {
-        variant: score
-        for variant, score in connection.execute(
-            text("SELECT variant, avg(score) FROM verdicts WHERE run_id = :run GROUP BY variant"), {"run": run_id}
-        )
-    }
-    for variant, score in scores.items():
+    scores = connection.execute(
+        text("SELECT variant, avg(score) FROM verdicts WHERE run_id = :run GROUP BY variant"), {"run": run_id}
+    )
+    for variant, score in scores:
         mine = [row for row in rows if row.variant == variant]
         verdicts: dict[Verdict, int] = {}
         pass_counts: dict[tuple[int, int], int] = {}

@@ -413,7 +413,7 @@ def _prompt_version_id(connection: Connection, prompt: PromptSpec, actor: str) -
                 {
                     "prompt": prompt_id,
                     "semver": prompt.version,
-                    "semver_with_hash": f"{prompt.version}{'.' if '+' in prompt.version else '+'}{prompt.content_hash[:8]}",
+                    "semver_with_hash": _with_hash(prompt),
                     "hash": prompt.content_hash,
                     "spec": prompt.model_dump_json(),
                     "actor": actor,
@@ -423,6 +423,11 @@ def _prompt_version_id(connection: Connection, prompt: PromptSpec, actor: str) -
     )
 
 
+def _with_hash(prompt: PromptSpec) -> str:
+    """The version with the content's hash as build metadata, which semver sets no store by."""
+    return f"{prompt.version}{'.' if '+' in prompt.version else '+'}{prompt.content_hash[:8]}"
+
+
 def _model_config_id(connection: Connection, model: ModelSpec, actor: str) -> UUID:
     spec = model.model_dump_json()
     return UUID(
@@ -430,7 +435,8 @@ def _model_config_id(connection: Connection, model: ModelSpec, actor: str) -> UU
             connection.execute(
                 text("""
                     INSERT INTO model_configs (name, model, content_hash, spec, actor)
-                    VALUES (:name, :model, encode(sha256(convert_to(:spec, 'UTF8')), 'hex'), CAST(:spec AS jsonb), :actor)
+                    VALUES (:name, :model, encode(sha256(convert_to(:spec, 'UTF8')), 'hex'), CAST(:spec AS jsonb),
+                            :actor)
                     ON CONFLICT (content_hash) DO UPDATE SET content_hash = excluded.content_hash RETURNING id
                 """),
                 {"name": model.name, "model": model.model, "spec": spec, "actor": actor},

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -89,7 +90,8 @@ class CaseRow(Base):
     dataset_id: Mapped[UUID] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     case_id: Mapped[name_text]
-    content: Mapped[document]
+    content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """Not JSONB: the inputs stay in the order in which their author wrote them."""
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     """16 bytes: tells after an edit which cases are still the same."""
 

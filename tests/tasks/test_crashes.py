@@ -153,7 +153,7 @@ def assert_killing_loses_nothing(run_id: UUID, vendor: Vendor, kills: int, seed:
     assert before.items() <= after.items()
     with transaction() as connection:
         progress = progress_of(connection, run_id)
-        resolved = [call for call in abandoned_calls(connection, run_id)]
+        resolved = abandoned_calls(connection, run_id)
     assert progress.done == progress.total
     assert all(call.resolution == "called again" for call in resolved)
     twice = {cell for cell, times in vendor.received().items() if times > 1}
@@ -178,7 +178,7 @@ def _settled(run_id: UUID) -> dict[int, tuple[str, int]]:
 def verdicts_of(run_id: UUID) -> dict[int, str]:
     with transaction() as connection:
         rows = connection.execute(text("SELECT position, verdict FROM verdicts WHERE run_id = :r"), {"r": run_id})
-        return {position: verdict for position, verdict in rows}
+        return dict(rows.tuples().all())
 
 
 def test_twenty_kills_lose_nothing_and_repeat_only_what_was_open(store: str, vendor: Vendor) -> None:
@@ -274,9 +274,7 @@ def test_skipped_calls_in_flight_are_recorded_as_errors_and_not_made_again(store
 def test_the_reservations_of_a_killed_worker_still_count_against_the_cap(store: str, vendor: Vendor) -> None:
     run_id = started_run(vendor, cases=200)
     with transaction() as connection:
-        connection.execute(
-            text("UPDATE run_budgets SET cap = 1000, reserved = 0 WHERE run_id = :r"), {"r": run_id}
-        )
+        connection.execute(text("UPDATE run_budgets SET cap = 1000, reserved = 0 WHERE run_id = :r"), {"r": run_id})
         connection.execute(
             text(
                 "INSERT INTO model_prices (model, token_class, usd_per_token, effective_from, source, actor) VALUES "

@@ -23,12 +23,12 @@ def build(name: str, settings: Mapping[str, Any] | None = None, *, negate: bool 
     return cast("Scorer", scoring.build(name, settings or {}, negate=negate))
 
 
-def score(name: str, said: str | None, expected: Any = None, **settings: Any) -> Score:
+def score(name: str, said: str | None, expected: Any = None, /, **settings: Any) -> Score:
     """What the scorer of this name, with these settings, says to an answer."""
     return build(name, settings).score(a_case(expected), an_answer(said))
 
 
-def value(name: str, said: str, expected: Any = None, **settings: Any) -> float | None:
+def value(name: str, said: str, expected: Any = None, /, **settings: Any) -> float | None:
     """The value alone; None when the scorer could not tell."""
     told = score(name, said, expected, **settings)
     return told.value if isinstance(told, Scored) else None

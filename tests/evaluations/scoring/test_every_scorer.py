@@ -1,6 +1,5 @@
 """What holds for every scorer: no text can crash it, its values are shares, its reasons can be printed and stored."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from decimal import Decimal
@@ -138,14 +137,12 @@ LONG = {
 }
 
 
+@pytest.mark.timeout(300)  # seconds are enough; what is quadratic would take an hour
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 def test_a_hundred_thousand_signs_of_anything_are_judged_without_getting_stuck(text: str) -> None:
     for name in SCORERS:
-        started = time.process_time()
         score = every_scorer(name)[0].score(a_case("some text to compare with"), an_answer(text))
         assert isinstance(score, Scored | Unscored)
-        # No measure of speed: what is quadratic takes minutes here, not fractions of a second.
-        assert time.process_time() - started < 20, name
 
 
 def test_there_are_well_over_forty_scorers_each_with_a_line_of_its_own() -> None:
@@ -165,7 +162,7 @@ def test_every_scorer_is_a_frozen_dataclass_with_version_and_threshold(name: str
     assert 0 < kind.default_threshold <= 1
     scorer = every_scorer(name)[0]
     with pytest.raises((FrozenInstanceError, AttributeError, TypeError)):
-        scorer.missing = "right"  # type: ignore[attr-defined]
+        scorer.missing = "right"
     assert scorer == every_scorer(name)[0]
 
 

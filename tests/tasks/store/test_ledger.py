@@ -119,7 +119,7 @@ async def test_the_shard_of_a_worker_that_died_is_free_at_once(store: str) -> No
         )
     async with await Ledger.join(store, run_id, "next") as heir:
         assert claimed(run_id, heir).shard == lease.shard
-    with pytest.raises(Exception, match="cannot be reached|closed"):
+    with pytest.raises(Exception, match=r"cannot be reached|closed"):
         await dead.open(Intent(CellKey(0, 0, 0), lease, 1))
     await dead.close()
 

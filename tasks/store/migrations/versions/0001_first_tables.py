@@ -102,7 +102,7 @@ def upgrade() -> None:
         sa.Column("dataset_id", sa.Uuid(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("case_id", sa.String(collation="C"), nullable=False),
-        sa.Column("content", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("content", sa.JSON(), nullable=False),
         sa.Column("content_hash", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name=op.f("fk_cases_dataset_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("dataset_id", "position", name=op.f("pk_cases")),
