@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import click
@@ -44,6 +44,9 @@ class Glimpse:
         return None if fresh <= 0 else self.seconds / fresh * (self.total - self.done)
 
 
+Look = Callable[[UUID | None], Glimpse | None]
+
+
 class Show(Protocol):
     """What shows a run's progress: a bar, lines, or JSON events."""
 
@@ -52,8 +55,8 @@ class Show(Protocol):
     def close(self) -> None: ...
 
 
-def drive(flow: Callable[[], Coroutine[Any, Any, str]], show: Show, look: Callable[[], Glimpse | None]) -> str:
-    """Run a flow to its end while showing progress; gives what the flow gives, raises what it raises.
+def drive(flow: Callable[[], Coroutine[Any, Any, str]], show: Show, look: Look) -> str:
+    """Run a flow to its end while showing progress; gives the run's id, raises what the flow raises.
 
     The first SIGINT or SIGTERM asks for an orderly stop, the second one leaves at once with 130.
     """
@@ -85,9 +88,12 @@ def drive(flow: Callable[[], Coroutine[Any, Any, str]], show: Show, look: Callab
     try:
         while worker.is_alive():
             worker.join(POLL_S)
-            glimpse = look()
+            glimpse = look(None)
             if glimpse is not None:
                 show.update(glimpse)
+        if outcome:
+            # However short the run was, its end is shown.
+            show.update(cast(Glimpse, look(UUID(outcome[0]))))
     finally:
         show.close()
         for each, handler in before.items():
@@ -97,30 +103,31 @@ def drive(flow: Callable[[], Coroutine[Any, Any, str]], show: Show, look: Callab
     return outcome[0]
 
 
-def looker() -> Callable[[], Glimpse | None]:
-    """A function that looks at the run that this process executes; None while there is none."""
+def looker() -> Look:
+    """A function that looks at a run: the one named, or the one that this process executes, if there is one."""
     from tasks.execution import current
     from tasks.store.database import transaction
     from tasks.store.runs import progress_of
 
     began: dict[UUID, tuple[float, int]] = {}
 
-    def look() -> Glimpse | None:
+    def look(run_id: UUID | None) -> Glimpse | None:
         execution = current()
-        if execution is None:
-            return None
+        if run_id is None:
+            if execution is None:
+                return None
+            run_id = execution.run.id
         with transaction() as connection:
-            progress = progress_of(connection, execution.run.id)
-        started, before = began.setdefault(execution.run.id, (time.monotonic(), progress.done))
-        cap = execution.run.cap
+            progress = progress_of(connection, run_id)
+        started, before = began.setdefault(run_id, (time.monotonic(), progress.done))
         return Glimpse(
-            run_id=execution.run.id,
+            run_id=run_id,
             done=progress.done,
             total=progress.total,
             errors=progress.errors,
             cached=progress.cached,
             spent=money(progress.spent),
-            cap=None if cap is None else money(cap),
+            cap=None if progress.cap is None else money(progress.cap),
             seconds=time.monotonic() - started,
             done_before=before,
         )

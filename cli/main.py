@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from importlib.metadata import version
 
@@ -68,8 +69,16 @@ def cli() -> None:
 
 def main() -> None:
     """The console script. Errors that a person is meant to read are one sentence on stderr, not a traceback."""
+    # Before and after a run, where there is nothing to stop in order, both signals end the command alike.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        cli.main(prog_name="assay", standalone_mode=True)
+        leave(cli.main(prog_name="assay", standalone_mode=False) or 0)
+    except click.Abort:
+        click.echo("assay: interrupted.", err=True)
+        leave(130)
+    except click.ClickException as problem:
+        problem.show()
+        leave(problem.exit_code)
     except AssayError as problem:
         click.echo(f"assay: {problem}", err=True)
         leave(problem.exit_code)

@@ -226,7 +226,11 @@ def _resume(
 
     drive(
         lambda: resume_run(
-            run_id=run_id, retry_errors=retry_errors, in_flight=in_flight, max_cost=max_cost, max_time=max_time
+            run_id=run_id,
+            retry_errors=retry_errors,
+            in_flight="skip" if in_flight == "skip" else "retry",
+            max_cost=None if max_cost is None else float(max_cost),
+            max_time=max_time,
         ),
         show_for(as_json=wanted.as_json),
         looker(),

@@ -48,12 +48,12 @@ def list_(limit: int, suite: str | None, as_json: bool) -> None:
     if not lines:
         click.echo("No runs yet. Start one: assay run support-tickets")
         return
-    click.echo(f"{'run':<10}{'when (UTC)':<18}{'suite':<24}{'status':<11}{'verdict':<15}{'answers':>15}{'spent':>10}")
+    click.echo(f"{'run':<10}{'when (UTC)':<18}{'suite':<24}{'status':<11}{'verdict':<15}{'answers':>15}{'spent':>13}")
     for line in lines:
         answers = f"{line.done:,}/{line.cells:,}"
         click.echo(
             f"{str(line.id)[:8]:<10}{line.recorded_at:%Y-%m-%d %H:%M}  {line.suite[:22]:<24}{line.status:<11}"
-            f"{line.verdict or '-':<15}{answers:>15}{money(line.spent):>10}"
+            f"{line.verdict or '-':<15}{answers:>15}{money(line.spent):>13}"
         )
 
 

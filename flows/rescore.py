@@ -1,17 +1,16 @@
 """rescore: judge the answers of a run again, without any model call."""
 
-from typing import Annotated
 from uuid import UUID
 
 from prefect import flow
-from pydantic import Field
 
+from tasks.forms import parameter
 from tasks.running import conclude_run, publish_report, rescore_run
 
 
 @flow(name="rescore", description="Judge the answers of a run again, without any model call.")
 async def rescore(
-    run_id: Annotated[UUID, Field(title="Rescore", description="The id of the new run that `assay rescore` opened.")],
+    run_id: UUID = parameter("Rescore", "The id of the new run that `assay rescore` opened."),
 ) -> str:
     """Judge stored answers with the scorers, weights and gates of a rescore. Gives its id."""
     await rescore_run(run_id)

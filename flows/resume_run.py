@@ -1,26 +1,27 @@
 """resume_run: go on with a run where it was left, on this machine or another one with the same store."""
 
 from decimal import Decimal
-from typing import Annotated
 from uuid import UUID
 
 from prefect import flow
-from pydantic import Field
 
+from flows.suite_run import Dollars, Seconds
+from tasks.forms import parameter
 from tasks.running import ResumeRequest, conclude_run, execute, publish_report, reopen_run
 from tasks.working import InFlight
 
 
-@flow(name="resume-run", description="Continue a run where it was left, paying for nothing twice.")
+@flow(name="resume-run", description="Go on with a run where it was left; nothing is paid for twice.")
 async def resume_run(
-    run_id: Annotated[UUID, Field(title="Run", description="The id of the run.")],
-    retry_errors: Annotated[bool, Field(title="Retry errors", description="Call errored cases again.")] = False,
-    in_flight: Annotated[
-        InFlight,
-        Field(title="Calls in flight at the kill", description="Call them again, or record them as errors."),
-    ] = "retry",
-    max_cost: Annotated[float | None, Field(title="Cost limit, USD", ge=0)] = None,
-    max_time: Annotated[float | None, Field(title="Time limit, seconds", gt=0)] = None,
+    run_id: UUID = parameter("Run", "The whole id of the run, as `assay runs list --json` shows it."),
+    retry_errors: bool = parameter("Retry errors", "Call errored cases again.", False),
+    in_flight: InFlight = parameter(
+        "Calls open at a kill",
+        "retry: call them again. skip: record them as errors.",
+        "retry",
+    ),
+    max_cost: Dollars | None = parameter("Cost limit, USD", "A new limit for the whole run. Empty: the old one.", None),
+    max_time: Seconds | None = parameter("Time limit, seconds", "Stop after this time.", None),
 ) -> str:
     """Resume a run: whatever is in the ledger stays, the rest is called. Gives the run's id."""
     await reopen_run(

@@ -6,48 +6,38 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from tasks.forms import parameter
 from tasks.planning import RunRequest
 from tasks.running import conclude_run, execute, open_run, publish_report
+
+Dollars = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Times = Annotated[int, Field(ge=1, le=1000)]
 
 
 @flow(name="suite-run", description="Run a test suite and publish its verdict.")
 async def suite_run(
-    suite: Annotated[
-        str,
-        Field(
-            title="Suite",
-            description="Path of a suite file, or the name of a folder under datasets/.",
-            examples=["support-tickets", "datasets/support-tickets/suite.yaml"],
-        ),
-    ],
-    models: Annotated[
-        list[str],
-        Field(title="Models", description="Labels of the suite's models, or model ids. None: all of the suite's."),
-    ] = [],  # noqa: B006 - Prefect shows the default in its form and copies it
-    prompts: Annotated[list[str], Field(title="Prompts", description="Prompt files instead of the suite's.")] = [],  # noqa: B006
-    repeats: Annotated[
-        int | None, Field(title="Repeats", description="How often every case is answered.", ge=1)
-    ] = None,
-    where: Annotated[
-        list[str],
-        Field(title="Only cases", description="tag=…, priority=… or id=…", examples=[["tag=billing"]]),
-    ] = [],  # noqa: B006
-    max_cost: Annotated[
-        float | None, Field(title="Cost limit, USD", description="Stop before spending more.", ge=0)
-    ] = None,
-    max_time: Annotated[
-        float | None, Field(title="Time limit, seconds", description="Stop after this time.", gt=0)
-    ] = None,
-    concurrency: Annotated[int | None, Field(title="Calls at once", ge=1, le=1000)] = None,
-    quarantine: Annotated[
-        bool, Field(title="Quarantine", description="Run the good rows when some break the contract.")
-    ] = False,
-    use_cache: Annotated[
-        bool, Field(title="Use the ledger", description="Take answers that are already there instead of paying again.")
-    ] = True,
-    allow_unpriced: Annotated[
-        bool, Field(title="Allow unpriced", description="Run models without a known price despite a cost limit.")
-    ] = False,
+    suite: str = parameter(
+        "Suite",
+        "Path of a suite file, or the name of a folder under datasets/.",
+        examples=["support-tickets", "datasets/support-tickets/suite.yaml"],
+    ),
+    models: list[str] = parameter(
+        "Models", "Labels of the suite's models, or model ids. None: all of the suite's.", [], examples=[["large"]]
+    ),
+    prompts: list[str] = parameter("Prompts", "Names or files of prompts. None: all of the suite's.", []),
+    repeats: Times | None = parameter("Repeats", "How often every case is answered. Empty: as the suite says.", None),
+    where: list[str] = parameter(
+        "Only cases", "Conditions: tag=…, priority=… or id=…", [], examples=[["tag=billing", "priority=high"]]
+    ),
+    max_cost: Dollars | None = parameter("Cost limit, USD", "Stop before more than this is spent.", None),
+    max_time: Seconds | None = parameter("Time limit, seconds", "Stop after this time.", None),
+    concurrency: Times | None = parameter("Calls at once", "Calls in flight at once. Empty: as the suite says.", None),
+    quarantine: bool = parameter("Quarantine bad rows", "Run the good rows when some break the contract.", False),
+    use_cache: bool = parameter("Use the ledger", "Take answers that are there already instead of paying again.", True),
+    allow_unpriced: bool = parameter(
+        "Allow unpriced models", "Run models without a known price despite a cost limit.", False
+    ),
 ) -> str:
     """Run a suite: check, call, judge, conclude, publish. Gives the run's id."""
     run_id = await open_run(

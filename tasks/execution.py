@@ -6,18 +6,19 @@ it again inside a task.
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from evaluations.errors import InfrastructureError
 from tasks.panel import Panel
 from tasks.prompts import PromptTemplate
 from tasks.providers.base import Message
 from tasks.providers.gateway import Gateway
 from tasks.settings import settings
 from tasks.stopping import Stop, stoppable
-from tasks.store.database import database_url, told_plainly, transaction
+from tasks.store.database import database_url, transaction
 from tasks.store.datasets import StoredCase
 from tasks.store.leases import renew
 from tasks.store.ledger import Ledger
@@ -145,7 +146,8 @@ async def _stay_alive(execution: Execution, lease_seconds: float) -> None:
     """Renew the leases of this worker three times as often as they would expire."""
 
     def sign() -> None:
-        with told_plainly(), transaction() as connection:
+        # A database that is away for a moment is the ledger's to report; the lease may outlast it.
+        with suppress(InfrastructureError), transaction() as connection:
             renew(connection, execution.run.id, execution.ledger.worker_id, lease_seconds)
 
     while True:

@@ -192,8 +192,7 @@ def _custom(name: str, settings: Mapping[str, Any], folder: Path) -> Scorer:
             if not hasattr(made, wanted):
                 raise AssayError(f"the scorer {name!r} has no `{wanted}`; see evaluations/scoring/base.py.")
         return made
-    # Its version is its own, where the protocol speaks of class variables.
-    return CustomFunction(found, settings, version=_source_hash(module))  # type: ignore[return-value]
+    return CustomFunction(found, settings, version=_source_hash(module))
 
 
 def _source_hash(module: Any) -> str:

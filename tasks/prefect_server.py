@@ -60,9 +60,12 @@ def use_server(given: Settings, told: Callable[[str], None] = lambda _: None) ->
     home = prefect_home(given)
     os.environ.update(QUIET)
     os.environ["PREFECT_HOME"] = str(home)
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
     server = _named(given.prefect_api_url) if given.prefect_api_url else _own(home, told)
     os.environ["PREFECT_API_URL"] = server.api_url
+    if "PREFECT_LOGGING_LEVEL" not in os.environ:
+        os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
+        # What goes wrong is said by the command, in a sentence; the traceback is for Prefect's page.
+        os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     return server
 
 

@@ -260,6 +260,8 @@ def _verdict(
             if each.passed is False or (each.passed is None and each.severity != "minor")
         ]
     why = min(whys)[1] if whys else _first_error(errors)
+    if not bench.seats[position]:
+        why = why or "no scorer of the suite or of its own judges this case"
     verdict, reason, rate = verdict_of_case(
         [outcome.passed for outcome in outcomes],
         len(errors),

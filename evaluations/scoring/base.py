@@ -1,7 +1,7 @@
 """What a score is, and what a scorer has to be."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from evaluations.answers import Answer
 from evaluations.cases import Case
@@ -33,9 +33,14 @@ class Scorer(Protocol):
     read is Unscored, or Scored(0.0) where an unreadable answer is simply wrong.
     """
 
-    version: ClassVar[str]
-    """Raised whenever the same settings could give another score to the same answer."""
-    default_threshold: ClassVar[float]
-    """A value at or above it passes, unless the suite says otherwise: 1.0 for yes-or-no scorers."""
+    @property
+    def version(self) -> str:
+        """Raised whenever the same settings could give another score to the same answer."""
+        ...
+
+    @property
+    def default_threshold(self) -> float:
+        """A value at or above it passes, unless the suite says otherwise: 1.0 for yes-or-no scorers."""
+        ...
 
     def score(self, case: Case, answer: Answer) -> Score: ...

@@ -35,5 +35,5 @@ class Not:
             return Scored(1.0)
         name = self.name or type(self.scorer).__name__
         extent = "holds" if score.value == 1.0 else f"is {score.value:.2f}"
-        said = f": {quoted(answer.text)}" if answer.text else ""
+        said = f": {quoted(answer.text)}" if answer.text and getattr(self.scorer, "quotes", True) else ""
         return Scored(1.0 - score.value, f"{name} {extent}, which was not wanted{said}")

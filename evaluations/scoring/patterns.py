@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 from evaluations.scoring.base import Score, Scored, Unscored
 from evaluations.scoring.reading import FULL, Compared, Counted, OfText
@@ -171,6 +171,8 @@ class NoPii(OfText):
     international or North American one. Reasons show what was found masked.
     """
 
+    quotes: ClassVar[bool] = False
+
     kinds: tuple[PiiKind, ...] = ALL_PII
     """Which kinds to look for."""
     allowed: tuple[Text, ...] = ()
@@ -194,6 +196,8 @@ class NoPii(OfText):
 class NoSecrets(OfText):
     """The answer holds no credential in a well-known form: API keys, access tokens, private keys, JSON Web
     Tokens."""
+
+    quotes: ClassVar[bool] = False
 
     def judge(self, text: str) -> Score:
         for kind, pattern in _SECRETS.items():

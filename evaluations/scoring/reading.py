@@ -32,6 +32,8 @@ class OfText:
 
     default_threshold: ClassVar[float] = 1.0
     version: ClassVar[str] = "1"
+    quotes: ClassVar[bool] = True
+    """Whether reasons may quote the answer; False where it may hold what must not be repeated."""
 
     answer_field: str | None = None
     """Read the answer as JSON (the first object in it) and take what stands at this path, e.g.
@@ -87,7 +89,13 @@ class OfText:
 
     def absent(self, how: str, text: str) -> Score:
         """What an answer without the part that counts is worth."""
-        where = f"in {tail(text)}" if text.strip() else "in a blank answer"
+        where = (
+            "in the answer"
+            if not self.quotes
+            else f"in {tail(text)}"
+            if text.strip()
+            else "in a blank answer"
+        )
         why = f"{how} {where}"
         return Unscored(why) if self.missing == "unscored" else Scored(0.0, why)
 

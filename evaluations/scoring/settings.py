@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -114,25 +115,32 @@ def hints_of(kind: type[Any]) -> dict[str, Any]:
 
 
 def _descriptions(kind: type[Any]) -> dict[str, str]:
-    """The text under each field, own and inherited; read from the source, because Python does not keep it."""
+    """The text under each field, own and inherited."""
     found: dict[str, str] = {}
     for owner in reversed(inspect.getmro(kind)):
-        if "__dataclass_fields__" not in owner.__dict__:
-            continue
-        try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
-        except (OSError, TypeError, SyntaxError):  # no source at hand, e.g. typed into a notebook
-            continue
-        body = next((node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef)), [])
-        for node, following in pairwise(body):
-            if (
-                isinstance(node, ast.AnnAssign)
-                and isinstance(node.target, ast.Name)
-                and isinstance(following, ast.Expr)
-                and isinstance(following.value, ast.Constant)
-                and isinstance(following.value.value, str)
-            ):
-                found[node.target.id] = " ".join(following.value.value.split())
+        if "__dataclass_fields__" in owner.__dict__:
+            found |= _own_descriptions(owner)
+    return found
+
+
+@cache
+def _own_descriptions(owner: type[Any]) -> Mapping[str, str]:
+    """Read from the source, because Python does not keep it; once, because a suite asks for every scorer it has."""
+    found: dict[str, str] = {}
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
+    except (OSError, TypeError, SyntaxError):  # no source at hand, e.g. typed into a notebook
+        return found
+    body = next((node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef)), [])
+    for node, following in pairwise(body):
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+            and isinstance(following.value.value, str)
+        ):
+            found[node.target.id] = " ".join(following.value.value.split())
     return found
 
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+from typing import ClassVar
 
 from evaluations.answers import Answer
 from evaluations.cases import Case
@@ -205,6 +206,8 @@ class NoEcho(Compared):
     The text is `expected`, or a field such as `expected_field: metadata.system_prompt`. It is compared in
     runs of words, so that a long quotation is found and a shared phrase is not.
     """
+
+    quotes: ClassVar[bool] = False
 
     run: Positive = 8
     """Words in a row that count as quoted; a shorter text is looked for as a whole."""

@@ -107,6 +107,7 @@ class Progress:
     cached: int
     spent: Decimal
     at_risk: Decimal
+    cap: Decimal | None
 
 
 def create_run(connection: Connection, run: NewRun) -> UUID:
@@ -310,7 +311,7 @@ def progress_of(connection: Connection, run_id: UUID) -> Progress:
     row = connection.execute(
         text("""
             SELECT count(a.id), r.cells, count(a.id) FILTER (WHERE a.status = 'error'),
-                   count(a.id) FILTER (WHERE a.from_cache), b.spent, b.at_risk
+                   count(a.id) FILTER (WHERE a.from_cache), b.spent, b.at_risk, b.cap
             FROM runs r JOIN run_budgets b ON b.run_id = r.id
             LEFT JOIN answers a ON a.run_id = coalesce(r.rescored_from, r.id) AND NOT a.superseded
             WHERE r.id = :run GROUP BY r.id, b.run_id

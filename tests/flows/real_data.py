@@ -46,8 +46,12 @@ def gsm8k(folder: Path) -> Path:
         """
         suite: gsm8k
         models:
-          - {name: 175b_verification, model: replay/outputs_175b_verification.jsonl.gz, parameters: {id_field: id, text_field: output}}
-          - {name: 6b_finetuning, model: replay/outputs_6b_finetuning.jsonl.gz, parameters: {id_field: id, text_field: output}}
+          - name: 175b_verification
+            model: replay/outputs_175b_verification.jsonl.gz
+            parameters: {id_field: id, text_field: output}
+          - name: 6b_finetuning
+            model: replay/outputs_6b_finetuning.jsonl.gz
+            parameters: {id_field: id, text_field: output}
         scorers:
           - name: right
             scorer: exact
@@ -131,7 +135,9 @@ def ifeval(folder: Path) -> Path:
         """
         suite: ifeval
         models:
-          - {name: recorded, model: replay/prompts_and_responses.jsonl.gz, parameters: {id_field: key, text_field: response}}
+          - name: recorded
+            model: replay/prompts_and_responses.jsonl.gz
+            parameters: {id_field: key, text_field: response}
         """,
     )
 

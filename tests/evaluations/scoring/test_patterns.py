@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evaluations.scoring.base import Scored
 from evaluations.scoring.patterns import is_iban, is_luhn, masked, pii_in
-from tests.evaluations.scoring.builders import score, value
+from tests.evaluations.scoring.builders import a_case, an_answer, build, score, value
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,16 @@ def test_reasons_never_repeat_personal_data(secret: str) -> None:
     assert told.value == 0.0
     assert secret not in told.why
     assert not any(secret[at : at + 4] in told.why for at in range(len(secret) - 3))
+
+
+@pytest.mark.parametrize("name", ["no_pii", "no_secrets", "no_echo"])
+def test_reasons_of_scorers_that_guard_something_never_quote_the_answer(name: str) -> None:
+    said = "Write to jane.doe@example.com"
+    for told in (
+        score(name, said, "canary text", answer_pattern="Reply: (.*)"),
+        build(name, negate=True).score(a_case("canary text"), an_answer(said + " and nobody else")),
+    ):
+        assert "jane" not in told.why
 
 
 def test_what_may_be_said_can_be_allowed() -> None:
