@@ -162,6 +162,12 @@ class GateResult:
     limit: str
     """The declared limit, formatted."""
     why: str
+    """One line without the variant's name and without a full stop."""
+    measured: float | None
+    """The value as a number, in the gate's own unit: a share in [0, 1], cases, US dollars or milliseconds; None when
+    nothing could be measured."""
+    limit_value: float | None
+    """The limit as a number, in the same unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +219,8 @@ class RunResult:
     sentence: str
     """The verdict in one sentence, uncertainty in the same breath."""
     reasons: tuple[str, ...]
-    """Further sentences that carry the verdict, most important first."""
+    """Further sentences that carry the verdict, most important first, for where there is no page: a report says the
+    same in its gates, figures and caveats."""
     complete: bool
     stop_reason: str
     """Why it is incomplete, e.g. "budget", "time", "interrupted"; empty when complete."""

@@ -275,35 +275,37 @@ def _pass_rate_gate(variant: "VariantResult", gates: Gates) -> "GateResult":
     limit, rate = gates.pass_rate, variant.pass_rate
     said = f"at least {percent(limit, trim=True)}" + (" with confidence" if gates.confident else "")
     if rate is None:
-        return _gate("pass_rate", variant, None, "nothing judged", said, "no case could be judged")
+        return _gate("pass_rate", variant, None, "nothing judged", said, "no case could be judged", None, limit)
     share = percent_beside(rate.value, limit)
     interval = f"({rate.confidence:.0%} CI {percent_interval(rate.low, rate.high)})"
     passes = f"{share} of {count(rate.n, 'case')} pass {interval}"
     value = f"{share} {interval}, n = {count(rate.n)}"
     if _too_many_errors(variant, gates):
         why = f"no verdict on quality while {percent(_error_share(variant) or 0.0)} of the calls failed"
-        return _gate("pass_rate", variant, None, value, said, why)
-    required = f"{passes}; {percent(limit, trim=True)} required"
+        return _gate("pass_rate", variant, None, value, said, why, rate.value, limit)
+    passed: bool | None
+    why = f"{passes}; {percent(limit, trim=True)} required"
     if not gates.confident:
-        return _gate("pass_rate", variant, rate.value >= limit - ROUNDING, value, said, required)
-    if rate.low >= limit - ROUNDING:
-        return _gate("pass_rate", variant, True, value, said, f"{passes}, all of it above {percent(limit, trim=True)}")
-    if rate.high < limit:
-        return _gate("pass_rate", variant, False, value, said, required)
-    why = f"{passes}; the whole interval has to clear {percent(limit, trim=True)}"
-    return _gate("pass_rate", variant, None, value, said, why)
+        passed = rate.value >= limit - ROUNDING
+    elif rate.low >= limit - ROUNDING:
+        passed, why = True, f"{passes}, all of it above {percent(limit, trim=True)}"
+    elif rate.high < limit:
+        passed = False
+    else:
+        passed, why = None, f"{passes}; the whole interval has to clear {percent(limit, trim=True)}"
+    return _gate("pass_rate", variant, passed, value, said, why, rate.value, limit)
 
 
 def _blockers_gate(variant: "VariantResult", gates: Gates) -> "GateResult":
     assert gates.blockers is not None
-    failed = variant.blockers_failed
-    why = f"a blocker failed in {count(failed, 'case')}; {count(gates.blockers)} allowed"
+    failed, allowed = variant.blockers_failed, gates.blockers
+    limit = f"at most {count(allowed)}"
+    why = f"a blocker failed in {count(failed, 'case')}; {count(allowed)} allowed"
     if not failed:
         why = "no blocker failed"
         if not _judged(variant):
-            return _gate("blockers", variant, None, "nothing judged", "at most 0", "no case could be judged")
-    limit = f"at most {count(gates.blockers)}"
-    return _gate("blockers", variant, failed <= gates.blockers, count(failed), limit, why)
+            return _gate("blockers", variant, None, "nothing judged", limit, "no case could be judged", None, allowed)
+    return _gate("blockers", variant, failed <= allowed, count(failed), limit, why, failed, allowed)
 
 
 def _error_share_gate(variant: "VariantResult", gates: Gates) -> "GateResult":
@@ -311,7 +313,7 @@ def _error_share_gate(variant: "VariantResult", gates: Gates) -> "GateResult":
     limit, share = gates.error_share, _error_share(variant)
     said = f"at most {percent(limit, trim=True)}"
     if share is None:
-        return _gate("error_share", variant, None, "not measured", said, "no call was made")
+        return _gate("error_share", variant, None, "not measured", said, "no call was made", None, limit)
     failed, calls = _failed_calls(variant)
     kinds = ", ".join(
         f"{kind} {count(times)}"
@@ -321,22 +323,23 @@ def _error_share_gate(variant: "VariantResult", gates: Gates) -> "GateResult":
     why = f"{percent_beside(share, limit)} of {count(calls, 'call')} failed"
     why += f" ({kinds}); at most {percent(limit, trim=True)} may" if failed else ""
     passed = share <= limit + ROUNDING
-    return _gate("error_share", variant, passed, percent_beside(share, limit), said, why)
+    return _gate("error_share", variant, passed, percent_beside(share, limit), said, why, share, limit)
 
 
 def _cost_gate(variant: "VariantResult", gates: Gates) -> "GateResult":
     assert gates.cost_usd is not None
     spent, limit = variant.cost_usd, gates.cost_usd
     said = f"at most {money(limit, trim=True)}"
+    numbers = float(spent), float(limit)
     if spent > limit:
         why = f"{money(spent)} spent, {money(limit, trim=True)} allowed"
         if money(spent) == money(limit):
             why = f"${spent.normalize():f} spent, ${limit.normalize():f} allowed"
-        return _gate("cost_usd", variant, False, money(spent), said, why)
+        return _gate("cost_usd", variant, False, money(spent), said, why, *numbers)
     if variant.unpriced:
         why = f"{money(spent)} and {count(variant.unpriced, 'answer')} whose price is not known"
-        return _gate("cost_usd", variant, None, f"{money(spent)} + unpriced", said, why)
-    return _gate("cost_usd", variant, True, money(spent), said, f"{money(spent)} spent")
+        return _gate("cost_usd", variant, None, f"{money(spent)} + unpriced", said, why, *numbers)
+    return _gate("cost_usd", variant, True, money(spent), said, f"{money(spent)} spent", *numbers)
 
 
 def _latency_gate(variant: "VariantResult", gates: Gates) -> "GateResult":
@@ -346,12 +349,12 @@ def _latency_gate(variant: "VariantResult", gates: Gates) -> "GateResult":
     measured = latency.n if latency else 0
     if latency is None or measured < MIN_LATENCIES:
         why = f"{count(measured, 'latency', 'latencies')} measured; a 95th percentile needs {MIN_LATENCIES}"
-        return _gate("p95_latency_ms", variant, None, "not measured", said, why)
+        return _gate("p95_latency_ms", variant, None, "not measured", said, why, None, limit)
     value, allowed = duration(latency.p95), duration(limit)
     if latency.p95 > limit and value == allowed:
         value, allowed = f"{latency.p95:,} ms", f"{limit:,} ms"
     why = f"95% of {count(measured, 'call')} took at most {value}; {allowed} allowed"
-    return _gate("p95_latency_ms", variant, latency.p95 <= limit, value, said, why)
+    return _gate("p95_latency_ms", variant, latency.p95 <= limit, value, said, why, latency.p95, limit)
 
 
 NOT_CALLED = frozenset({"budget", "interrupted"})
@@ -378,10 +381,22 @@ def _judged(variant: "VariantResult") -> int:
     return sum(variant.verdicts.get(verdict, 0) for verdict in ("pass", "fail", "flaky"))
 
 
-def _gate(name: str, variant: "VariantResult", passed: bool | None, value: str, limit: str, why: str) -> "GateResult":
+def _gate(
+    name: str,
+    variant: "VariantResult",
+    passed: bool | None,
+    value: str,
+    limit: str,
+    why: str,
+    measured: float | None,
+    limit_value: float,
+) -> "GateResult":
     from evaluations.results import GateResult
 
-    return GateResult(gate=name, variant=variant.label, passed=passed, value=value, limit=limit, why=why)
+    return GateResult(
+        gate=name, variant=variant.label, passed=passed, value=value, limit=limit, why=why,
+        measured=None if measured is None else float(measured), limit_value=float(limit_value),
+    )  # fmt: skip
 
 
 # From gates to the run's verdict
@@ -424,7 +439,8 @@ def verdict_of_run(
     unsettled = [gate for gate in decisive if gate.passed is None]
     unjudged = [variant for variant in variants if variant.gating and not _judged(variant)]
     outages = [gate for gate in failed if gate.gate == "error_share"]
-    rates = _sentence_of_rates([variant for variant in variants if variant.gating])
+    alone = len(variants) == 1  # then no sentence need name it
+    rates = "; ".join(_rate_of(variant, alone=alone) for variant in variants if variant.gating and variant.pass_rate)
 
     verdict: RunVerdict
     if not complete:
@@ -433,13 +449,13 @@ def verdict_of_run(
         told: list[GateResult] = []
     elif outages:
         verdict, told = "provider_error", outages
-        sentence = f"No verdict on quality: {_said_by(outages)}."
+        sentence = f"No verdict on quality: {_said_by(outages, alone=alone)}."
     elif failed:
         verdict, told = "fail", failed[:1] if len(failed) > 3 else failed
-        sentence = f"Suite fails: {_said_by(told)}."
+        sentence = f"Suite fails: {_said_by(told, alone=alone)}."
     elif unsettled:
         verdict, told = "inconclusive", unsettled[:1] if len(unsettled) > 3 else unsettled
-        sentence = f"Not enough to tell: {_said_by(told)}."
+        sentence = f"Not enough to tell: {_said_by(told, alone=alone)}."
     elif unjudged or not deciding:
         verdict, told = "inconclusive", []
         labels = ", ".join(variant.label for variant in unjudged)
@@ -450,17 +466,23 @@ def verdict_of_run(
         sentence = f"Suite passes: {rates}."
 
     reasons: list[str] = []
-    if rates and verdict != "pass" and not any(gate.gate == "pass_rate" for gate in told):
-        # Measured all the same: shown below a verdict that is about something else.
-        reasons.append(f"{rates[0].upper()}{rates[1:]}" + (" so far." if not complete else "."))
-    reasons += [_sentence_of_gate(gate) for gate in (*failed, *unsettled) if gate not in told]
-    for variant in sorted(variants, key=lambda each: not each.gating):
-        reasons += _reasons_of(variant)
+    so_far = "" if complete else ", so far"
+    if verdict != "pass":
+        # A rate is measured all the same: shown below a verdict that is about something else.
+        reasons += [
+            _sentence(variant, f"{_rate_of(variant, alone=True)}{so_far}", alone=alone)
+            for variant in variants
+            if variant.gating and variant.pass_rate and not _says_rate((*failed, *unsettled), variant)
+        ]
+    by_label = {variant.label: variant for variant in variants}
     reasons += [
-        f"Candidate, not deciding: {_sentence_of_gate(gate)}"
-        for gate in gates
-        if gate.variant not in deciding and gate.passed is not True
+        _sentence(by_label[gate.variant], f"{gate.why}{so_far}", alone=alone)
+        for gate in (*failed, *unsettled)
+        if gate not in told
     ]
+    for variant in sorted(variants, key=lambda each: not each.gating):
+        said = [] if variant.gating else _gates_of_candidate(variant, gates)
+        reasons += [_sentence(variant, each, alone=alone) for each in (*said, *_reasons_of(variant))]
     if any(variant.simulated for variant in variants):
         sentence = f"SIMULATED: {sentence}"
     return RunJudgement(verdict=verdict, sentence=sentence, reasons=tuple(reasons))
@@ -490,43 +512,51 @@ def _sentence_of_stop(
     return f"Incomplete: {count(done)} of {count(total, 'answer')}; {why}."
 
 
-def _sentence_of_rates(variants: "Sequence[VariantResult]") -> str:
-    said = []
-    for variant in variants:
-        rate = variant.pass_rate
-        if rate is not None:
-            interval = f"({rate.confidence:.0%} CI {percent_interval(rate.low, rate.high)})"
-            pass_ = "passes" if rate.n == 1 else "pass"
-            said.append(f"{percent(rate.value)} of {count(rate.n, 'case')} {pass_} {interval} for {variant.label}")
-    return "; ".join(said)
+def _rate_of(variant: "VariantResult", *, alone: bool) -> str:
+    rate = variant.pass_rate
+    assert rate is not None
+    interval = f"({rate.confidence:.0%} CI {percent_interval(rate.low, rate.high)})"
+    said = f"{percent(rate.value)} of {count(rate.n, 'case')} {'passes' if rate.n == 1 else 'pass'} {interval}"
+    return said if alone else f"{said} for {variant.label}"
 
 
-def _said_by(gates: "Sequence[GateResult]") -> str:
-    return "; ".join(f"{gate.why}, for {gate.variant}" for gate in gates)
+def _says_rate(gates: "Sequence[GateResult]", variant: "VariantResult") -> bool:
+    """Whether the words of one of these gates hold the variant's pass rate."""
+    return any(gate.gate == "pass_rate" and gate.variant == variant.label and " CI " in gate.why for gate in gates)
 
 
-def _sentence_of_gate(gate: "GateResult") -> str:
-    return f"{gate.variant}: {gate.why}."
+def _said_by(gates: "Sequence[GateResult]", *, alone: bool) -> str:
+    return "; ".join(gate.why if alone else f"{gate.variant}: {gate.why}" for gate in gates)
+
+
+def _sentence(variant: "VariantResult", said: str, *, alone: bool) -> str:
+    """What is said of a variant, its name first."""
+    if not variant.gating:
+        return f"{variant.label} (candidate, not deciding): {said}."
+    return f"{said[0].upper()}{said[1:]}." if alone else f"{variant.label}: {said}."
+
+
+def _gates_of_candidate(variant: "VariantResult", gates: "Sequence[GateResult]") -> list[str]:
+    """Its pass rate and its gates that do not hold, each once."""
+    unheld = [gate for gate in gates if gate.variant == variant.label and gate.passed is not True]
+    rate = [] if variant.pass_rate is None or _says_rate(unheld, variant) else [_rate_of(variant, alone=True)]
+    return rate + [gate.why for gate in unheld]
 
 
 def _reasons_of(variant: "VariantResult") -> list[str]:
     """What a reader of the pass rate has to know besides: what is flaky, and what is not in it."""
     reasons: list[str] = []
-    candidate = "" if variant.gating else " (candidate, not deciding)"
-    if not variant.gating and variant.pass_rate is not None:
-        reasons.append(f"Candidate, not deciding: {_sentence_of_rates([variant])}.")
     if flaky := variant.verdicts.get("flaky", 0):
-        reasons.append(f"{count(flaky, 'case is', 'cases are')} flaky for {variant.label}{candidate}.")
+        reasons.append(count(flaky, "case is flaky", "cases are flaky"))
     outside = []
     if errors := variant.verdicts.get("error", 0):
         outside.append(count(errors, "case ended in an error", "cases ended in an error"))
     if skipped := variant.verdicts.get("skipped", 0):
         outside.append(count(skipped, "case was skipped", "cases were skipped"))
     if outside:
-        reasons.append(f"Not in the pass rate of {variant.label}{candidate}: {' and '.join(outside)}.")
+        reasons.append(f"not in the pass rate: {' and '.join(outside)}")
     if variant.contaminated:
-        answers = count(variant.contaminated, "answer")
-        reasons.append(f"{answers} of {variant.label}{candidate} came from another model than the one asked for.")
+        reasons.append(f"{count(variant.contaminated, 'answer')} came from another model than the one asked for")
     if variant.unpriced:
-        reasons.append(f"The cost of {count(variant.unpriced, 'answer')} of {variant.label}{candidate} is not known.")
+        reasons.append(f"the cost of {count(variant.unpriced, 'answer')} is not known")
     return reasons

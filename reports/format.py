@@ -6,6 +6,7 @@ is what only a page meets: the unknown, the infinite, changes, p-values, dates a
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -47,6 +48,30 @@ def money(value: Number | None, *, unknown: str = "unpriced", plus: bool = False
     if (odd := _not_finite(value, plus=plus)) is not None:
         return odd.replace("∞", "$∞")
     return _sign(value, plus=plus) + wording.money(abs(Decimal(str(value))), trim=trim)
+
+
+def money_column(values: Sequence[Decimal | None], *, unknown: str = "–") -> list[str]:
+    """One column of dollars with its points aligned: as many decimals in each as its sums earn.
+
+    The largest keeps three significant figures and the smallest two, at most six decimals. Where thousands stand
+    beside cents no number of decimals suits both, and each is written as alone.
+
+    >>> money_column([Decimal("0.4066"), Decimal("0.01937"), None, Decimal(0)])
+    ['$0.407', '$0.019', '–', '$0.000']
+    """
+    sizes = [abs(value) for value in values if value]
+    if not sizes:
+        return [money(value, unknown=unknown) for value in values]
+    digits = min(max(2 - max(sizes).adjusted(), 1 - min(sizes).adjusted(), 2), 6)
+    if max(sizes).adjusted() + digits > 5:
+        return [money(value, unknown=unknown) for value in values]
+    least = Decimal(1).scaleb(-digits)
+    return [
+        unknown if value is None
+        else f"<${least:f}" if 0 < value < least
+        else f"{_sign(value)}${decimal(abs(value), digits)}"
+        for value in values
+    ]  # fmt: skip
 
 
 def duration(milliseconds: Number | None, *, unknown: str = "not measured") -> str:

@@ -27,9 +27,11 @@ fi
 echo "Installing the locked versions" >&2
 # uv installs in seconds what takes pip minutes; where it cannot be had or does not reach the registry, pip does it.
 if pip install --quiet --disable-pip-version-check uv 2>/dev/null &&
-   .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock 2>/dev/null; then :; else
+   .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock 2>/dev/null; then :; else
   pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 fi
 pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 2>/dev/null ||
   pip install --quiet --disable-pip-version-check --no-deps --editable .
+# Our own modules too: an environment with PYTHONDONTWRITEBYTECODE would otherwise compile them at every start.
+.venv/bin/python -m compileall -q cli flows tasks reports evaluations
 cat requirements.lock pyproject.toml > "$stamp"

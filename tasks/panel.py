@@ -131,14 +131,12 @@ def _own_seats(assertions: str, case_id: str, first: int, folder: Path) -> tuple
 
 
 def _told_apart(seats: Sequence[Seat]) -> list[Seat]:
-    """Two assertions of a case may use one scorer; their labels then get a number."""
+    """Two assertions of a case may use one scorer; the label of the second one then gets a number."""
     from dataclasses import replace
 
     labels = [seat.label for seat in seats]
     return [
-        replace(seat, label=f"{seat.label} #{labels[: n + 1].count(seat.label)}")
-        if labels.count(seat.label) > 1
-        else seat
+        replace(seat, label=f"{seat.label} #{earlier + 1}") if (earlier := labels[:n].count(seat.label)) else seat
         for n, seat in enumerate(seats)
     ]
 

@@ -20,7 +20,7 @@ from evaluations.scoring.base import Score, Unscored
 from evaluations.scoring.code import CodePasses
 from evaluations.scoring.embedding import EmbeddingSimilarity
 from evaluations.scoring.judges import Judge, JudgeCall
-from evaluations.verdicts import SEVERITIES, Judged, Outcome, outcome_of, parse_require, verdict_of_case
+from evaluations.verdicts import SEVERITIES, CaseVerdict, Judged, Outcome, outcome_of, parse_require, verdict_of_case
 from tasks.panel import Panel, Seat, asks_a_model
 from tasks.store.answers import (
     ScoreRecord,
@@ -260,15 +260,16 @@ def _verdict(
             if each.passed is False or (each.passed is None and each.severity != "minor")
         ]
     why = min(whys)[1] if whys else _first_error(errors)
-    if not bench.seats[position]:
-        why = why or "no scorer of the suite or of its own judges this case"
-    verdict, reason, rate = verdict_of_case(
-        [outcome.passed for outcome in outcomes],
-        len(errors),
-        threshold,
-        manual=case.automation == "manual",
-        why=why,
-    )
+    if bench.seats[position]:
+        verdict, reason, rate = verdict_of_case(
+            [outcome.passed for outcome in outcomes],
+            len(errors),
+            threshold,
+            manual=case.automation == "manual",
+            why=why,
+        )
+    else:
+        verdict, reason, rate = CaseVerdict("skipped", "no scorer of the suite or of its own judges this case", None)
     failed = {outcome.failed_severity for outcome in outcomes}
     scores = [outcome.score for outcome in outcomes if outcome.score is not None]
     return VerdictRecord(

@@ -5,6 +5,7 @@ Nothing here knows Prefect: how one shard is executed is handed in, so that a fl
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Literal
 from uuid import UUID
 
@@ -75,6 +76,7 @@ def _end(execution: Execution) -> None:
     """Record how this execution ended; while others still work on the run, that is theirs to say."""
     reason = execution.stop.reason
     with transaction() as connection:
+        runs.add_provider_stats(connection, execution.run.id, _provider_stats(execution))
         own = execution.ledger.worker_id
         if reason is None and any(owner.worker_id != own for owner in leases.owners(connection, execution.run.id)):
             return
@@ -85,6 +87,11 @@ def _end(execution: Execution) -> None:
             status="partial" if left else "completed",
             reason=(reason or "") if left else "",
         )
+
+
+def _provider_stats(execution: Execution) -> list[dict[str, object]]:
+    gateway = execution.gateway
+    return [asdict(each) | {"advice": gateway.alternatives(each.label)} for each in gateway.stats() if each.attempts]
 
 
 def _claim(execution: Execution) -> Lease | None:

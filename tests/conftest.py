@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +23,12 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """ASSAY_HOME of the test session, with its embedded PostgreSQL; everything is stopped at the end."""
-    folder = tmp_path_factory.mktemp("assay-home")
+def home() -> Iterator[Path]:
+    """ASSAY_HOME of the test session, with its embedded PostgreSQL; everything is stopped at the end.
+
+    Not below pytest's own folder: a second pytest of root closes that to others, and the server runs as another user.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="assay-tests-"))
     os.environ["ASSAY_HOME"] = str(folder)
     for name in ("ASSAY_DATABASE_URL", "ASSAY_PREFECT_API_URL", "PREFECT_HOME", "PREFECT_API_URL"):
         os.environ.pop(name, None)
@@ -32,6 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     stop_server(prefect_home(settings()))
     stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ class Quote:
     left_out: str = ""
     empty: str = ""
     """Words for when there is no text, e.g. "nothing was expected"."""
+    short: bool = False
+    """Fits on a line beside its label."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,7 @@ class RunView:
     spending: tuple[Figure, ...]
     spending_table: Table | None
     extremes: tuple[Table, ...]
-    gates: Table
-    reasons: tuple[str, ...]
+    gates: tuple[Table, ...]
     scorers: Table
     caveats: tuple[str, ...]
     in_flight: Table | None
@@ -38,7 +37,7 @@ class RunView:
 def run_view(result: RunResult) -> RunView:
     """Decides every word, number and order of a run's report. Pure: the same result gives the same view."""
     cases = cases_view(result)
-    caveats = run_words.caveats(result)
+    caveats = (*run_words.risks(result), *run_words.of_candidates(result))
     answered = any(variant.answers for variant in result.variants)
     needs_look = bool(cases.groups or cases.errors)
     cost = run_tables.cost_figure(result)
@@ -64,7 +63,7 @@ def run_view(result: RunResult) -> RunView:
         marks=run_words.marks(result),
         banners=run_words.banners(result),
         verdict=run_words.headline(result),
-        facts=run_words.facts(result, failed_id="failed" if needs_look else None, caveats=caveats),
+        facts=run_words.facts(result, failed_id="failed" if needs_look else None),
         kpis=run_words.kpis(result),
         contents=tuple(contents),
         as_of=moment(result.as_of),
@@ -81,8 +80,7 @@ def run_view(result: RunResult) -> RunView:
         spending=figures,
         spending_table=run_tables.spending_table(result) if answered else None,
         extremes=run_tables.extremes(result, cases.anchors),
-        gates=run_tables.gates_table(result),
-        reasons=tuple(one_line(reason, 300) for reason in result.reasons),
+        gates=run_tables.gates_tables(result),
         scorers=run_tables.scorers_table(result),
         caveats=caveats,
         in_flight=in_flight,
@@ -121,8 +119,9 @@ def _method(result: RunResult) -> tuple[str, ...]:
         "without replacement pass (Chen et al. 2021).",
         "Errors and skipped cases are counted apart and are in no pass rate; cached and failed calls are in no "
         "latency. A scorer that could not tell leaves an answer unscored; it is never a zero.",
-        "Cost is the sum over answers whose price is known, at the dated prices named above. What has no price is "
-        "counted as unpriced and never as free.",
+        "Cost is all the money of the run, at the dated prices named above: answers, judges, retries and calls that "
+        "were made again. A variant's own cost is that of its answers. What has no price is counted as unpriced and "
+        "never as free.",
     ]
     if result.cases_left_out:
         words.append("Totals are over all cases; the page lists what failed first and stops at its limit.")

@@ -1,15 +1,17 @@
 """The cases of a run: what needs a look with input, expectation, answers and reasons, and one row for every case."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
 from evaluations.results import AnswerResult, CaseResult, RunResult
-from evaluations.verdicts import Severity, Verdict
-from reports.format import count, decimal, duration, money, one_line, plain, visible
+from evaluations.verdicts import VERDICTS, Severity, Verdict
+from reports.format import count, decimal, duration, money, money_column, one_line, plain, visible
 from reports.views.parts import Cell, Column, Quote, Status, Table
-from reports.views.run_words import ERROR_NAMES, VERDICT_STATUS
+from reports.views.run_words import ERROR_NAMES, VERDICT_STATUS, named
 
+SHORT_CHARS = 60
+"""A text of one line that stands beside its label."""
 SHOWN_CHARS = 600
 """Of a text at first sight."""
 KEPT_CHARS = 4_000
@@ -28,6 +30,11 @@ _ENDED: tuple[tuple[Verdict, str], ...] = (
     ("error", "with errors"),
     ("skipped", "skipped"),
 )
+# Verdict, and whether a variant that decides ended so. Errors come last: a call that brought no answer leaves little to
+# read, and its case may have failed on another variant.
+_GROUPS: tuple[tuple[Verdict, bool], ...] = (
+    ("fail", True), ("flaky", True), ("fail", False), ("flaky", False), ("error", True), ("error", False)
+)  # fmt: skip
 _GRAVITY: dict[Severity | None, int] = {"blocker": 0, "major": 1, "minor": 2, None: 3}
 
 
@@ -49,8 +56,19 @@ class AnswerView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeView:
+    """How one variant did, in the head of a card."""
+
+    variant: str
+    status: Status
+    candidate: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VariantBlock:
     variant: str
+    candidate: bool
+    """Shown, and not deciding."""
     status: Status
     reason: str
     answers: tuple[AnswerView, ...]
@@ -61,9 +79,10 @@ class Card:
     """One case that needs a look, over all variants."""
 
     id: str
+    title: str
+    """What the case is about; empty when nobody said, and its id has to do."""
     case: str
-    outcomes: tuple[tuple[str, Status], ...]
-    """Variant and how it did."""
+    outcomes: tuple[OutcomeView, ...]
     summary: str
     about: str
     inputs: tuple[Quote, ...]
@@ -83,7 +102,7 @@ class Group:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CasesView:
     groups: tuple[Group, ...]
-    """Failed, then flaky: apart, for they want other remedies."""
+    """Failed, then flaky: apart, for they want other remedies. What only candidates got wrong comes after."""
     errors: Table | None
     table: Table
     lede: str
@@ -96,27 +115,16 @@ class CasesView:
 
 
 def cases_view(result: RunResult) -> CasesView:
-    """Every case that came along, failures first, each case once over its variants."""
-    gating = {variant.label for variant in result.variants if variant.gating}
-    by_case: dict[str, list[CaseResult]] = {}
-    for case in result.cases:
-        by_case.setdefault(case.case_id, []).append(case)
-    failed = _with(by_case.values(), "fail")
-    failed.sort(key=lambda seen: min(_gravity(case, gating) for case in seen if case.verdict == "fail"))
-    flaky = [seen for seen in _with(by_case.values(), "flaky") if not _has(seen, "fail")]
+    """Every case that came along, failures first, each case once over its variants, those that decide first."""
     several = len(result.variants) > 1
-    anywhere = " by at least one variant" if several else ""
+    deciding = [variant.label for variant in result.variants if variant.gating]
     anchors: dict[str, str] = {}
     budget = [DETAIL_CHARS]
     groups = []
-    for title, about, members in (
-        (f"{count(len(failed), 'case')} failed{anywhere}", "Blockers first. A case stands here once, with every "
-         "variant that was given it." if several else "Blockers first.", failed),
-        (f"{count(len(flaky), 'case')} flaky{' and failed by none' if several else ''}",
-         "They passed some repeats and not others, so that neither pass nor fail is sure.", flaky),
-    ):  # fmt: skip
-        if members:
-            groups.append(_group(title, about, members, anchors, budget, several=several))
+    for outcome in needing_a_look(result):
+        if outcome.verdict != "error":
+            title, about = _heading(outcome, deciding, several=several, alone=len(deciding) == len(result.variants))
+            groups.append(_group(title, about, outcome, anchors, budget, set(deciding), several=several))
     return CasesView(
         groups=tuple(groups),
         errors=_errors(result),
@@ -128,50 +136,104 @@ def cases_view(result: RunResult) -> CasesView:
     )
 
 
-def _with(cases: Iterable[list[CaseResult]], verdict: Verdict) -> list[list[CaseResult]]:
-    return [seen for seen in cases if _has(seen, verdict)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Cases that ended alike: each over all its variants, those that decide first; the gravest case first."""
+
+    verdict: Verdict
+    decides: bool
+    """Some variant that decides ended so; else candidates alone did."""
+    cases: tuple[tuple[CaseResult, ...], ...]
 
 
-def _has(seen: list[CaseResult], verdict: Verdict) -> bool:
-    return any(case.verdict == verdict for case in seen)
+def needing_a_look(result: RunResult) -> tuple[Ended, ...]:
+    """The cases that did not pass everywhere, each in one group: what failed first, and what only candidates got
+    wrong after what decides."""
+    order = {variant.label: index for index, variant in enumerate(result.variants)}
+    # Where nothing decides, nothing is set apart as not deciding.
+    deciding = {variant.label for variant in result.variants if variant.gating} or set(order)
+    by_case: dict[str, list[CaseResult]] = {}
+    for case in result.cases:
+        by_case.setdefault(case.case_id, []).append(case)
+    for seen in by_case.values():
+        seen.sort(key=lambda case: (case.variant not in deciding, order.get(case.variant, len(order))))
+    found: list[Ended] = []
+    placed: set[str] = set()
+    for verdict, decides in _GROUPS:
+        members: list[tuple[int, tuple[CaseResult, ...]]] = []
+        for case_id, seen in by_case.items():
+            guilty = [case for case in seen if case.verdict == verdict and (case.variant in deciding) == decides]
+            if guilty and case_id not in placed:
+                placed.add(case_id)
+                members.append((min(_GRAVITY[case.failed_severity] for case in guilty), tuple(seen)))
+        members.sort(key=lambda member: member[0])
+        if members:
+            cases = tuple(seen for _, seen in members)
+            found.append(Ended(verdict=verdict, decides=decides, cases=cases))
+    return tuple(found)
 
 
-def _gravity(case: CaseResult, gating: set[str]) -> tuple[bool, int]:
-    return case.variant not in gating, _GRAVITY[case.failed_severity]
+def _heading(outcome: Ended, deciding: list[str], *, several: bool, alone: bool) -> tuple[str, str]:
+    """Title and a line under it. `alone`: every variant decides."""
+    how = "failed" if outcome.verdict == "fail" else "flaky"
+    many = count(len(outcome.cases), "case")
+    about = ["They passed some repeats and not others, so that neither pass nor fail is sure."] if how == "flaky" else []
+    if not outcome.decides:
+        return f"{many} {how} on candidates only", " ".join(
+            ["Candidates are shown beside the run and do not decide it.", *about]
+        )
+    if how == "failed":
+        about.append("Blockers first.")
+        if several:
+            about.append("A case stands here once, with every variant that was given it.")
+    where = ""
+    if several and not alone and deciding:
+        where = f" on {one_line(deciding[0], 40)}" if len(deciding) == 1 else " on a variant that decides"
+    elif several:
+        where = " on at least one variant"
+    return f"{many} {how}{where}", " ".join(about)
 
 
 def _group(
     title: str,
     about: str,
-    members: list[list[CaseResult]],
+    outcome: Ended,
     anchors: dict[str, str],
     budget: list[int],
+    deciding: set[str],
     *,
     several: bool,
 ) -> Group:
     cards: list[Card] = []
-    for seen in members:
-        card, size = _card(seen, f"case-{len(anchors) + 1}", is_open=len(anchors) < OPEN_CARDS, several=several)
+    for seen in outcome.cases:
+        is_open = outcome.decides and len(anchors) < OPEN_CARDS
+        card, size = _card(
+            seen, outcome, f"case-{len(anchors) + 1}", deciding, is_open=is_open, several=several
+        )
         if cards and budget[0] < size:
             break
         budget[0] -= size
         cards.append(card)
         anchors[seen[0].case_id] = card.id
-    missing = len(members) - len(cards)
-    left_out = f"{count(len(cards))} of {count(len(members))} in full; the rest is in the table below and in cases.csv."
-    return Group(title=title, about=about, cards=tuple(cards), left_out=left_out if missing else "")
+    missing = len(outcome.cases) - len(cards)
+    left_out = f"{count(len(cards))} of {count(len(outcome.cases))} in full; the rest is in the table below and in "
+    return Group(title=title, about=about, cards=tuple(cards), left_out=left_out + "cases.csv." if missing else "")
 
 
-def _card(seen: list[CaseResult], id: str, *, is_open: bool, several: bool) -> tuple[Card, int]:
+def _card(
+    seen: tuple[CaseResult, ...], outcome: Ended, id: str, deciding: set[str], *, is_open: bool, several: bool
+) -> tuple[Card, int]:
     """The card and about how many characters it puts on the page."""
     first = seen[0]
-    worst = next((case for verdict in ("fail", "flaky", "error") for case in seen if case.verdict == verdict), first)
-    inputs = tuple(_quote(name, plain(value)) for name, value in first.inputs.items())
+    # Variants that decide come first, so this is one of them wherever one ended so.
+    worst = next(case for case in seen if case.verdict == outcome.verdict)
+    inputs = tuple(_quote(name, plain(value), may_be_short=True) for name, value in first.inputs.items())
     expected = _quote("Expected", plain(first.expected), empty="Nothing is expected word for word; the scorers decide.")
     # The answers of a variant that passed are in the twins: here they would bury those that did not.
     blocks = tuple(
         VariantBlock(
             variant=one_line(case.variant, 80),
+            candidate=case.variant not in deciding,
             status=VERDICT_STATUS[case.verdict],
             reason=one_line(case.reason, 200),
             answers=_answers(case),
@@ -180,17 +242,24 @@ def _card(seen: list[CaseResult], id: str, *, is_open: bool, several: bool) -> t
         if case.verdict != "pass"
     )
     about = []
-    if first.description:
-        about.append(one_line(first.description, 300))
     if first.priority in ("high", "critical"):
         about.append(f"{first.priority.capitalize()} priority")
     if first.tags:
         about.append("Tags: " + ", ".join(one_line(tag, 40) for tag in first.tags[:12]))
+    outcomes = tuple(
+        OutcomeView(
+            variant=one_line(case.variant, 40),
+            status=VERDICT_STATUS[case.verdict],
+            candidate=case.variant not in deciding,
+        )
+        for case in seen
+    )
     card = Card(
         id=id,
+        title=one_line(first.description, 160),
         case=one_line(first.case_id, 80),
-        outcomes=tuple((one_line(case.variant, 40), VERDICT_STATUS[case.verdict]) for case in seen) if several else (),
-        summary=one_line(worst.reason or first.description, 200),
+        outcomes=outcomes if several else (),
+        summary=one_line(worst.reason, 200),
         about=". ".join(about),
         inputs=inputs,
         expected=expected,
@@ -203,7 +272,7 @@ def _card(seen: list[CaseResult], id: str, *, is_open: bool, several: bool) -> t
     return card, size
 
 
-def _quote(label: str, text: str, *, empty: str = "Empty.") -> Quote:
+def _quote(label: str, text: str, *, empty: str = "Empty.", may_be_short: bool = False) -> Quote:
     # Cut before anything reads it: an answer may be megabytes long.
     kept = visible(text[:KEPT_CHARS])
     beyond = len(text) - KEPT_CHARS
@@ -214,7 +283,8 @@ def _quote(label: str, text: str, *, empty: str = "Empty.") -> Quote:
         at = at if at > 0 else SHOWN_CHARS
         head, rest = kept[:at] + " …", "… " + kept[at:].lstrip()
     left_out = f"{count(beyond, 'character')} more, in report.json." if beyond > 0 else ""
-    return Quote(label=one_line(label, 60), text=head, rest=rest, left_out=left_out, empty=empty)
+    short = may_be_short and len(kept) <= SHORT_CHARS and "\n" not in kept and len(label) <= 24
+    return Quote(label=one_line(label, 60), text=head, rest=rest, left_out=left_out, empty=empty, short=short)
 
 
 def _answers(case: CaseResult) -> tuple[AnswerView, ...]:
@@ -326,6 +396,9 @@ def _errors(result: RunResult) -> Table | None:
 
 
 def _table(result: RunResult, anchors: dict[str, str]) -> Table:
+    gating = {variant.label for variant in result.variants if variant.gating}
+    cases = sorted(result.cases, key=lambda case: (VERDICTS.index(case.verdict), case.variant not in gating))
+    costs = money_column([_cost(case) for case in cases])
     return Table(
         caption="Cases, one row for each variant. Column heads sort.",
         columns=(
@@ -338,22 +411,20 @@ def _table(result: RunResult, anchors: dict[str, str]) -> Table:
             Column("cost_usd", "Cost", right=True),
             Column("reason", "Why not", wide=True),
         ),
-        rows=tuple(_row(case, anchors) for case in result.cases),
+        rows=tuple(_row(case, cost, anchors) for case, cost in zip(cases, costs, strict=True)),
         empty="No case was answered.",
     )
 
 
-def _row(case: CaseResult, anchors: dict[str, str]) -> tuple[Cell, ...]:
+def _row(case: CaseResult, cost_text: str, anchors: dict[str, str]) -> tuple[Cell, ...]:
     judged = [answer for answer in case.answers if answer.passed is not None]
     passed = sum(answer.passed is True for answer in judged)
     scores = [answer.score for answer in case.answers if answer.score is not None]
     times = [answer.latency_ms for answer in case.answers if answer.latency_ms is not None and not answer.from_cache]
-    costs = [answer.cost_usd for answer in case.answers if answer.cost_usd is not None]
     score = sum(scores) / len(scores) if scores else None
     time = sum(times) / len(times) if times else None
-    # One unknown price makes the sum unknown: it would look cheaper than it is.
+    cost = _cost(case)
     unpriced = any(answer.cost_usd is None and answer.error is None for answer in case.answers)
-    cost = sum(costs, Decimal(0)) if costs and not unpriced else None
     return (
         Cell(one_line(case.case_id, 60), link=anchors.get(case.case_id, "") if case.verdict != "pass" else ""),
         Cell(one_line(case.variant, 40)),
@@ -361,9 +432,16 @@ def _row(case: CaseResult, anchors: dict[str, str]) -> tuple[Cell, ...]:
         Cell(f"{passed} of {len(judged)}" if judged else "unjudged", passed / len(judged) if judged else None),
         Cell(decimal(score) if score is not None else "unscored", score),
         Cell(duration(time, unknown="–"), time),
-        Cell(money(cost, unknown="unpriced" if unpriced else "–"), float(cost) if cost is not None else None),
+        Cell("unpriced" if unpriced else cost_text, float(cost) if cost is not None else None),
         Cell(one_line(case.reason, 110)),
     )
+
+
+def _cost(case: CaseResult) -> Decimal | None:
+    """None when no answer was priced, and when one was not: the sum would look cheaper than it is."""
+    costs = [answer.cost_usd for answer in case.answers if answer.cost_usd is not None]
+    unpriced = any(answer.cost_usd is None and answer.error is None for answer in case.answers)
+    return sum(costs, Decimal(0)) if costs and not unpriced else None
 
 
 def _lede(result: RunResult) -> str:
@@ -373,7 +451,7 @@ def _lede(result: RunResult) -> str:
         parts = [
             f"{count(variant.verdicts[verdict])} {word}" for verdict, word in _ENDED if variant.verdicts.get(verdict)
         ]
-        name = f"{one_line(variant.label, 40)}: " if len(result.variants) > 1 else ""
+        name = f"{named(variant, 40)}: " if len(result.variants) > 1 else ""
         told.append(name + (", ".join(parts) if parts else "no case answered"))
     if len(result.variants) > 4:
         told.append(f"{count(len(result.variants) - 4, 'more variant')} in the table above")

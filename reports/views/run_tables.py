@@ -7,9 +7,18 @@ from evaluations.results import AnswerResult, CaseResult, GateResult, RunResult,
 from evaluations.verdicts import Verdict
 from reports import charts
 from reports.charts import FULL, HALF, Bar, Dot, Kind, Reading, Spot, Stack
-from reports.format import count, decimal, duration, iso, moment, money, one_line, share, share_interval
+from reports.format import count, decimal, duration, iso, moment, money, money_column, one_line, share, share_interval
 from reports.views.parts import Cell, Column, Figure, Table, figure
-from reports.views.run_words import gate_name, latency_limit, lead_variant, pass_rate_limit, status_of_gate
+from reports.views.run_words import (
+    deciding,
+    gate_name,
+    latency_limit,
+    lead_variant,
+    named,
+    pass_rate_limit,
+    per_thousand,
+    status_of_gate,
+)
 
 DRAWN_VARIANTS = 12
 """Rows of a figure; the table beneath has them all."""
@@ -99,7 +108,7 @@ def _gate(result: RunResult, variant: str, name: str) -> GateResult | None:
 
 def _dot(result: RunResult, variant: VariantResult, limit: float | None) -> Dot:
     rate = variant.pass_rate
-    name = one_line(variant.label, 80) + ("" if variant.gating else " (candidate)")
+    name = named(variant)
     if rate is None:
         return Dot(label=name, value=None, value_text="unknown", reading_text="Nothing could be judged")
     reading, words = _against(result, variant, limit)
@@ -147,13 +156,27 @@ def _rate_finding(result: RunResult, limit: float | None) -> str:
         return f"{share(rate.value)} of the judged cases pass{end}"
     if limit is not None:
         measured = [variant for variant in result.variants if variant.pass_rate is not None]
+        gates = [_gate(result, variant.label, "pass_rate") for variant in measured]
+        if open_ := sum(gate is not None and gate.passed is None for gate in gates):
+            # A number above the limit is not enough where the whole interval has to clear it.
+            held = sum(gate is not None and gate.passed is True for gate in gates)
+            head = f"{count(held) if held else 'None'} of {count(len(measured), 'variant')}"
+            clears = "clears" if held <= 1 else "clear"
+            return f"{head} {clears} the {share(limit, trim=True)} gate; for {count(open_)} the data cannot tell"
         reach = sum(variant.pass_rate.value >= limit for variant in measured if variant.pass_rate)
         clear = sum(variant.pass_rate.low >= limit for variant in measured if variant.pass_rate)
         head = f"{count(reach)} of {count(len(measured), 'variant')} {'reaches' if reach == 1 else 'reach'} the gate"
         if not reach:
             return f"No variant reaches the {share(limit, trim=True)} gate"
         return f"{head}, {'none' if not clear else count(clear)} of them clearly" if clear < reach else head
-    return f"{one_line(best.label, 50)} passes most: {share(rate.value)} of its cases"
+    surely = "" if _clearly_best(best, result.variants) else ", not clearly more than the next"
+    return f"{one_line(best.label, 50)} passes most: {share(rate.value)} of its cases{surely}"
+
+
+def _clearly_best(best: VariantResult, variants: tuple[VariantResult, ...]) -> bool:
+    """Whether its interval lies above those of all others."""
+    others = [variant.pass_rate.high for variant in variants if variant is not best and variant.pass_rate is not None]
+    return best.pass_rate is not None and all(best.pass_rate.low > high for high in others)
 
 
 def verdict_figure(result: RunResult) -> Figure:
@@ -163,7 +186,7 @@ def verdict_figure(result: RunResult) -> Figure:
     for variant in result.variants[:DRAWN_VARIANTS]:
         counts = tuple(variant.verdicts.get(verdict, 0) for _, _, verdict in _KINDS)
         told = ", ".join(f"{count(n)} {kind.name.lower()}" for n, kind in zip(counts, kinds, strict=True) if n)
-        rows.append(Stack(label=one_line(variant.label, 80), counts=counts, text=told or "no case answered"))
+        rows.append(Stack(label=named(variant), counts=counts, text=told or "no case answered"))
     drawn = [kind for index, kind in enumerate(kinds) if any(row.counts[index] for row in rows)] or kinds
     kept = [index for index, kind in enumerate(kinds) if kind in drawn]
     slim = [Stack(label=row.label, counts=tuple(row.counts[i] for i in kept), text=row.text) for row in rows]
@@ -175,7 +198,7 @@ def verdict_figure(result: RunResult) -> Figure:
     elif len(result.variants) == 1:
         title = f"{count(failed)} of {count(sum(failing.verdicts.values()), 'case')} failed"
     else:
-        title = f"{one_line(failing.label, 50)} fails most: {count(failed, 'case')}" if failed else "No case failed"
+        title = f"{named(failing, 50)} fails most: {count(failed, 'case')}" if failed else "No case failed"
     return figure(
         "fig-verdicts",
         title,
@@ -254,19 +277,14 @@ def _what(variant: VariantResult) -> str:
     return one_line(" · ".join(part for part in parts if part), 160)
 
 
-def _per_thousand(variant: VariantResult) -> Decimal | None:
-    """Dollars per 1,000 answers, over those that were priced and called for; None when there are none."""
-    paid = variant.answers - variant.unpriced - variant.cached
-    return variant.cost_usd / paid * 1000 if paid > 0 else None
-
-
 def spending_table(result: RunResult) -> Table:
     """Cost, latency and tokens of the variants side by side."""
     rows = []
-    for variant in result.variants:
+    costs = money_column([variant.cost_usd for variant in result.variants])
+    thousands = money_column([per_thousand(variant) for variant in result.variants])
+    for variant, cost, thousand in zip(result.variants, costs, thousands, strict=True):
         latency = variant.latency
         unpriced = variant.unpriced >= variant.answers > 0
-        thousand = _per_thousand(variant)
         usage = variant.usage
         told = f"{count(usage.reasoning_tokens)} of it thinking" if usage.reasoning_tokens else ""
         cached_tokens = usage.cached_tokens + usage.cache_write_tokens
@@ -274,9 +292,9 @@ def spending_table(result: RunResult) -> Table:
         rows.append(
             (
                 Cell(one_line(variant.label, 80)),
-                Cell("unpriced" if unpriced else money(variant.cost_usd),
+                Cell("unpriced" if unpriced else cost,
                      note=f"{count(variant.unpriced)} unpriced" if variant.unpriced and not unpriced else ""),
-                Cell(money(thousand, unknown="unpriced" if variant.unpriced else "–")),
+                Cell("unpriced" if unpriced else thousand),
                 Cell(duration(latency.p50 if latency else None)),
                 Cell(duration(latency.p95 if latency else None)),
                 Cell(duration(latency.p99 if latency else None)),
@@ -301,7 +319,7 @@ def spending_table(result: RunResult) -> Table:
             Column("retried", "Retried", right=True),
         ),
         rows=tuple(rows),
-        note="Per 1,000: cost of a thousand answers, over those that were called for and priced.",
+        note="Per 1,000: cost of a thousand answers, over those that came, were called for and priced.",
     )
 
 
@@ -309,11 +327,11 @@ def trade_off(result: RunResult) -> Figure | None:
     """Cost against quality, when there are at least three variants to choose from."""
     spots = []
     for variant in result.variants:
-        thousand, rate = _per_thousand(variant), variant.pass_rate
+        thousand, rate = per_thousand(variant), variant.pass_rate
         if thousand is None or rate is None or variant.unpriced:
             continue
         beaten = any(
-            (cost := _per_thousand(other)) is not None
+            (cost := per_thousand(other)) is not None
             and not other.unpriced
             and other.pass_rate is not None
             and other is not variant
@@ -333,13 +351,14 @@ def trade_off(result: RunResult) -> Figure | None:
         return None
     best = sorted((spot for spot in spots if spot.best), key=lambda spot: spot.x)
     cheap, dear = best[0], best[-1]
+    surely = "" if all(dear.low > spot.high for spot in spots if spot is not dear) else " (not clearly)"
     if not result.complete:
         title = "Cost and quality so far"
     elif cheap is dear:
-        title = f"{cheap.label} is the cheapest, and none passes more"
+        title = f"{one_line(cheap.label, 40)} is the cheapest, and none passes more"
     else:
         title = (
-            f"{one_line(dear.label, 40)} passes most, {one_line(cheap.label, 40)} costs least: "
+            f"{one_line(dear.label, 40)} passes most{surely}, {one_line(cheap.label, 40)} costs least: "
             f"{dear.x_text} against {cheap.x_text}"
         )
     told = "; ".join(f"{spot.label}: {spot.x_text}, {spot.y_text}" for spot in spots)
@@ -370,7 +389,7 @@ def trade_off(result: RunResult) -> Figure | None:
 
 def cost_figure(result: RunResult) -> Figure | None:
     """Cost per thousand answers; nothing to compare for one variant or when nothing is priced."""
-    priced = [(variant, _per_thousand(variant)) for variant in result.variants]
+    priced = [(variant, per_thousand(variant)) for variant in result.variants]
     known = [cost for _, cost in priced if cost is not None]
     if len(priced) < 2 or not known:
         return None
@@ -468,7 +487,7 @@ def extremes(result: RunResult, anchors: dict[str, str]) -> tuple[Table, ...]:
     dear.sort(key=lambda pair: -(pair[1].cost_usd or Decimal(0)))
     some = f"Among the first {count(len(result.cases), 'row')} below." if result.cases_left_out else ""
 
-    def listed(caption: str, head: str, pairs: list[tuple[CaseResult, AnswerResult]], note: str) -> Table:
+    def listed(caption: str, head: str, pairs: list[tuple[CaseResult, AnswerResult]], texts: list[str]) -> Table:
         return Table(
             caption=caption,
             columns=(Column("case", "Case"), Column("variant", "Variant"), Column("value", head, right=True),
@@ -478,45 +497,53 @@ def extremes(result: RunResult, anchors: dict[str, str]) -> tuple[Table, ...]:
                     Cell(one_line(case.case_id, 60), link=anchors.get(case.case_id, ""),
                          note=f"repeat {answer.repeat + 1}" if result.repeats > 1 else ""),
                     Cell(one_line(case.variant, 60)),
-                    Cell(duration(answer.latency_ms) if head == "Latency" else money(answer.cost_usd)),
+                    Cell(text),
                     Cell(count(answer.usage.output_tokens + answer.usage.reasoning_tokens)),
                 )
-                for case, answer in pairs[:EXTREMES]
+                for (case, answer), text in zip(pairs[:EXTREMES], texts, strict=True)
             ),
-            note=note,
+            note=some,
         )  # fmt: skip
 
     tables = []
     if slow:
-        tables.append(listed("Slowest answers", "Latency", slow, some))
+        tables.append(listed("Slowest answers", "Latency", slow, [duration(a.latency_ms) for _, a in slow[:EXTREMES]]))
     if dear:
-        tables.append(listed("Dearest answers", "Cost", dear, some))
+        tables.append(listed("Dearest answers", "Cost", dear, money_column([a.cost_usd for _, a in dear[:EXTREMES]])))
     return tuple(tables)
 
 
-def gates_table(result: RunResult) -> Table:
+def gates_tables(result: RunResult) -> tuple[Table, ...]:
+    """The gates that make the verdict; those of candidates apart."""
+    decisive = {variant.label for variant in deciding(result)}
+    first = _gates_table("Gates, as the suite declared them before the run",
+                         [gate for gate in result.gates if gate.variant in decisive],
+                         "The suite declares no gate: nothing could fail this run but errors.")  # fmt: skip
+    others = [gate for gate in result.gates if gate.variant not in decisive]
+    return (first, _gates_table("The same gates on candidates, which do not decide", others)) if others else (first,)
+
+
+def _gates_table(caption: str, gates: list[GateResult], empty: str = "") -> Table:
     return Table(
-        caption="Gates, as the suite declared them before the run",
+        caption=caption,
         columns=(
             Column("gate", "Gate"),
             Column("variant", "Variant"),
             Column("result", "Result"),
-            Column("value", "Measured", right=True),
-            Column("limit", "Limit", right=True),
-            Column("why", "Why", wide=True),
+            Column("limit", "Limit"),
+            Column("why", "Measured", wide=True),
         ),
         rows=tuple(
             (
                 Cell(gate_name(gate.gate)),
                 Cell(one_line(gate.variant, 80)),
                 Cell("", status=status_of_gate(gate)),
-                Cell(one_line(gate.value, 60)),
                 Cell(one_line(gate.limit, 60)),
-                Cell(one_line(gate.why, 200)),
+                Cell(one_line(f"{gate.why[:1].upper()}{gate.why[1:]}", 200)),
             )
-            for gate in sorted(result.gates, key=lambda gate: {False: 0, None: 1, True: 2}[gate.passed])
+            for gate in sorted(gates, key=lambda gate: {False: 0, None: 1, True: 2}[gate.passed])
         ),
-        empty="The suite declares no gate: nothing could fail this run but errors.",
+        empty=empty,
     )
 
 

@@ -1,6 +1,5 @@
 """The first screen of a run report: verdict, decision, money, risk and what to do next, each in a few words."""
 
-import re
 import shlex
 from collections import Counter
 from decimal import Decimal
@@ -57,6 +56,8 @@ ERROR_NAMES: dict[ErrorKind, str] = {
     "interrupted": "interrupted",
     "simulated": "simulated failure",
 }
+RECORDED = "replay/"
+"""How the names of models begin whose answers are read from a recording."""
 STOP_WORDS = {
     "budget": "stopped by the budget",
     "time": "stopped by the time limit",
@@ -68,6 +69,16 @@ def gate_name(gate: str) -> str:
     return GATE_NAMES.get(gate, gate.replace("_", " "))
 
 
+def named(variant: VariantResult, limit: int = 80) -> str:
+    """The name of a variant, marked when it is a candidate."""
+    return one_line(variant.label, limit) + ("" if variant.gating else " (candidate)")
+
+
+def deciding(result: RunResult) -> tuple[VariantResult, ...]:
+    """The variants whose gates make the verdict; all of them where none is named."""
+    return tuple(variant for variant in result.variants if variant.gating) or result.variants
+
+
 def status_of_gate(gate: GateResult) -> Status:
     if gate.passed is None:
         return Status("Cannot tell", "warn", "wave")
@@ -76,7 +87,7 @@ def status_of_gate(gate: GateResult) -> Status:
 
 def lead_variant(result: RunResult) -> VariantResult | None:
     """The variant that decides the run: of the gating ones, the one with a failed gate or the lowest pass rate."""
-    gating = [variant for variant in result.variants if variant.gating] or list(result.variants)
+    gating = deciding(result)
     if not gating:
         return None
     failed = {gate.variant for gate in result.gates if gate.passed is False}
@@ -129,12 +140,12 @@ def banners(result: RunResult) -> tuple[Banner, ...]:
     return tuple(shown)
 
 
-def facts(result: RunResult, *, failed_id: str | None, caveats: tuple[str, ...]) -> tuple[Fact, ...]:
+def facts(result: RunResult, *, failed_id: str | None) -> tuple[Fact, ...]:
     """Decision, money, risk and next step. `failed_id` is where the cases that need a look stand, if any do."""
     return (
         _decision(result),
         _money(result),
-        _risk(caveats, answered=_answers(result) > 0),
+        _risk(result),
         _next(result, failed_id),
     )
 
@@ -172,16 +183,16 @@ def _gate_status(result: RunResult, variant: VariantResult | None, gate: str) ->
     for candidate in result.gates:
         if variant is not None and candidate.variant == variant.label and candidate.gate == gate:
             status = status_of_gate(candidate)
-            return Status(f"{status.word}: limit {candidate.limit}", status.tone, status.sign)
+            return Status(f"{status.word}: {candidate.limit}", status.tone, status.sign)
     return None
 
 
 def _cost_kpi(result: RunResult) -> Kpi:
     answers, unpriced = _answers(result), sum(variant.unpriced for variant in result.variants)
     cached = sum(variant.cached for variant in result.variants)
-    if not answers:
+    if not _calls(result):
         return Kpi(label="Cost of the run", value="$0", note="nothing was called")
-    if unpriced >= answers:
+    if unpriced >= answers > 0:
         return Kpi(
             label="Cost of the run",
             value="unpriced",
@@ -191,18 +202,26 @@ def _cost_kpi(result: RunResult) -> Kpi:
     if cached:
         saved = sum((variant.saved_usd for variant in result.variants), Decimal(0))
         note += f", {count(cached)} from the cache (saved {money(saved)})"
+    if result.judge_cost_usd > 0:
+        note += f", judges {money(result.judge_cost_usd)}"
     status = Status(f"and {count(unpriced)} unpriced", "warn", "bang") if unpriced else None
     return Kpi(label="Cost of the run", value=money(result.cost_usd), note=note, status=status)
 
 
-def _answers(result: RunResult) -> int:
+def _calls(result: RunResult) -> int:
+    """Cells that were asked for, whether an answer came or not."""
     return sum(variant.answers for variant in result.variants)
+
+
+def _answers(result: RunResult) -> int:
+    """Answers that came."""
+    return _calls(result) - sum(sum(variant.errors.values()) for variant in result.variants)
 
 
 def _decision(result: RunResult) -> Fact:
     status = RUN_STATUS[result.verdict]
-    deciding = {variant.label for variant in result.variants if variant.gating}
-    gates = [gate for gate in result.gates if gate.variant in deciding or not deciding]
+    labels = [variant.label for variant in deciding(result)]
+    gates = [gate for gate in result.gates if gate.variant in labels]
     if not gates:
         rule = "The suite declares no gate."
     else:
@@ -229,6 +248,8 @@ def _decision(result: RunResult) -> Fact:
                 if len(gates) == 2
                 else f"All {count(len(gates))} gates hold"
             )
+            if len(labels) == 1 < len(result.variants):
+                held += f" for {one_line(labels[0], 40)}"
             held += "" if result.complete else " so far"
             rule = f"{held}, as set in the suite before the run."
     return Fact(label="Decision", status=status, sentences=(rule,))
@@ -237,76 +258,96 @@ def _decision(result: RunResult) -> Fact:
 def _money(result: RunResult) -> Fact:
     answers = _answers(result)
     unpriced = sum(variant.unpriced for variant in result.variants)
-    if not answers:
+    if not _calls(result):
         return Fact(label="What it cost", status=None, sentences=("Nothing: no model was called.",))
-    if unpriced >= answers:
+    if unpriced >= answers > 0:
         words = f"Unknown: no price is known for {count(answers, 'answer')}. Add price rows, then reprice."
         return Fact(label="What it cost", status=None, sentences=(words,))
-    sentences = []
     at_least = "At least " if unpriced else ""
-    words = (
-        f"{at_least}{money(result.cost_usd)} for {count(answers - unpriced, 'priced answer' if unpriced else 'answer')}"
-    )
-    cached = sum(variant.cached for variant in result.variants)
-    paid = answers - unpriced - cached
-    spent = sum((variant.cost_usd for variant in result.variants), Decimal(0))
-    if paid > 0 and spent > 0:
-        words += f", {money(spent / paid * 1000)} per 1,000"
-    sentences.append(words + ".")
-    if result.judge_cost_usd > 0:
-        included = result.cost_usd >= spent + result.judge_cost_usd
-        sentences.append(f"Judges: {money(result.judge_cost_usd)} {'of it' if included else 'besides'}.")
+    sentences = [f"{at_least}{_bill(result, answers - unpriced, 'priced answer' if unpriced else 'answer')}."]
+    lead = lead_variant(result)
+    if lead is not None and (thousand := per_thousand(lead)):
+        whose = f"{one_line(lead.label, 40)}: " if len(result.variants) > 1 else ""
+        sentences.append(f"{whose}{money(thousand)} per 1,000 answers.")
     if result.cap_usd is not None and result.cap_usd > 0:
         used = share(float(result.cost_usd / result.cap_usd))
         sentences.append(f"{used} of the {money(result.cap_usd, trim=True)} limit.")
+    if all(variant.model.startswith(RECORDED) for variant in result.variants):
+        sentences.append("Answers are recorded: nothing was paid for them now.")
+    elif all(variant.simulated for variant in result.variants):
+        sentences.append("Answers are simulated: nothing was paid for them.")
     return Fact(label="What it cost", status=None, sentences=(" ".join(sentences),))
 
 
-def caveats(result: RunResult) -> tuple[str, ...]:
-    """Everything that could change what the page says, gravest first; one sentence each."""
+def _bill(result: RunResult, answers: int, noun: str) -> str:
+    """All the money and its parts: answers, judges, and what was paid for calls whose answers are not here."""
+    spent = sum((variant.cost_usd for variant in result.variants), Decimal(0))
+    again = result.cost_usd - spent - result.judge_cost_usd
+    for_answers = f"for {count(answers, noun)}"
+    parts = [f"{money(spent)} {for_answers}"]
+    if result.judge_cost_usd > 0:
+        parts.append(f"{money(result.judge_cost_usd)} for judges")
+    if again > 0:
+        parts.append(f"{money(again)} for calls that were made again")
+    if len(parts) == 1 or again < 0:
+        return f"{money(result.cost_usd)} {for_answers}"
+    return f"{money(result.cost_usd)} in all: {', '.join(parts)}"
+
+
+def per_thousand(variant: VariantResult) -> Decimal | None:
+    """Dollars per 1,000 answers, over those that came, were called for and priced; None when there are none."""
+    paid = variant.answers - sum(variant.errors.values()) - variant.unpriced - variant.cached
+    return variant.cost_usd / paid * 1000 if paid > 0 else None
+
+
+def risks(result: RunResult) -> tuple[str, ...]:
+    """What could change the verdict, gravest first; one sentence each. Candidates cannot change it."""
     found: list[str] = []
-    blockers = sum(variant.blockers_failed for variant in result.variants if variant.gating)
-    if blockers:
-        over = sum(variant.blockers_failed > 0 for variant in result.variants if variant.gating)
-        across = f", over {count(over, 'variant')}" if over > 1 else ""
-        found.append(f"{count(blockers, 'case')} {'fails' if blockers == 1 else 'fail'} a blocker{across}.")
+    lead, variants = lead_variant(result), deciding(result)
+    told = {gate.gate for gate in result.gates if gate.passed is False and gate.variant in {v.label for v in variants}}
+    blockers = {variant.label: variant.blockers_failed for variant in variants}
+    if (total := sum(blockers.values())) and "blockers" not in told:  # a gate that fails says it already
+        found.append(f"{count(total, 'case')} {'fails' if total == 1 else 'fail'} a blocker{_on(result, blockers)}.")
     if result.in_flight:
         cost = [call.possible_cost_usd for call in result.in_flight]
         known = sum((part for part in cost if part is not None), Decimal(0))
         bill = "cost unknown" if all(part is None for part in cost) else f"up to {money(known)}"
         many = count(len(result.in_flight), "call")
         found.append(f"{many} in flight at a kill may have been billed ({bill}).")
-    errors: Counter[ErrorKind] = Counter()
-    for variant in result.variants:
-        errors.update(variant.errors)
-    # Calls that were never made are not the provider's failures; the banner says how far the run came.
-    failed = Counter({kind: number for kind, number in errors.items() if kind not in NOT_CALLED and number})
-    if total := sum(failed.values()):
-        kinds = ", ".join(f"{count(number)} {ERROR_NAMES[kind]}" for kind, number in failed.most_common(2))
-        found.append(f"{count(total, 'call')} failed ({kinds}) and {'is' if total == 1 else 'are'} in no mean.")
-    if other := sum(variant.contaminated for variant in result.variants):
-        found.append(f"{count(other, 'answer')} came from another model than the one asked.")
-    if fallbacks := sum(variant.fallbacks for variant in result.variants):
-        found.append(f"{count(fallbacks, 'answer')} came from a declared fallback and are in no comparison.")
-    if flaky := sum(variant.verdicts.get("flaky", 0) for variant in result.variants):
-        across = " over all variants" if len(result.variants) > 1 else ""
+    failed = {variant.label: _failed_calls(variant) for variant in variants}
+    kinds = sum(failed.values(), Counter())
+    if total := kinds.total():
+        said = ", ".join(f"{count(number)} {ERROR_NAMES[kind]}" for kind, number in kinds.most_common(2))
+        where = _on(result, {label: each.total() for label, each in failed.items()})
+        found.append(f"{count(total, 'call')} failed{where} ({said}) and {'is' if total == 1 else 'are'} in no mean.")
+    for field, words in (
+        ("contaminated", "came from another model than the one asked"),
+        ("fallbacks", "came from a declared fallback, in no comparison"),
+    ):
+        counts = {variant.label: int(getattr(variant, field)) for variant in variants}
+        if total := sum(counts.values()):
+            found.append(f"{count(total, 'answer')}{_on(result, counts)} {words}.")
+    counts = {variant.label: variant.verdicts.get("flaky", 0) for variant in variants}
+    if total := sum(counts.values()):
         found.append(
-            f"{count(flaky, 'case')} {'is' if flaky == 1 else 'are'} flaky{across}: neither pass nor fail is sure."
+            f"{count(total, 'case')} {'is' if total == 1 else 'are'} flaky{_on(result, counts)}: neither pass nor fail "
+            "is sure."
         )
-    if unpriced := sum(variant.unpriced for variant in result.variants):
-        found.append(
-            f"{count(unpriced, 'answer')} {'is' if unpriced == 1 else 'are'} unpriced: the true cost is higher."
-        )
-    unscored = sum(scorer.unscored for variant in result.variants for scorer in variant.scorers)
-    if unscored:
-        found.append(f"{count(unscored, 'judgement')} could not be made: unscored, not zero.")
-    lead = lead_variant(result)
+    counts = {variant.label: variant.unpriced for variant in variants}
+    if total := sum(counts.values()):
+        verb = "is" if total == 1 else "are"
+        found.append(f"{count(total, 'answer')} {verb} unpriced{_on(result, counts)}: the true cost is higher.")
+    counts = {variant.label: variant.verdicts.get("skipped", 0) for variant in variants}
+    if total := sum(counts.values()):
+        found.append(f"{count(total, 'case was', 'cases were')} skipped{_on(result, counts)}: in no pass rate.")
+    if total := sum(scorer.unscored for variant in variants for scorer in variant.scorers):
+        found.append(f"{count(total, 'judgement')} could not be made: unscored, not zero.")
     if lead is not None and lead.pass_rate is not None and lead.pass_rate.n < FEW_CASES:
         found.append(f"Only {count(lead.pass_rate.n, 'case')} could be judged: the interval is wide.")
     if result.quarantined:
         rows = len(result.quarantined)
         found.append(f"{count(rows, 'row')} of the dataset {'was' if rows == 1 else 'were'} left out as broken.")
-    for variant in result.variants:
+    for variant in variants:
         if variant.retried >= 10 and variant.retried_score is not None and variant.score is not None:
             gap = variant.retried_score - variant.score
             if abs(gap) >= 0.1:
@@ -315,8 +356,50 @@ def caveats(result: RunResult) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _risk(found: tuple[str, ...], *, answered: bool) -> Fact:
-    if not answered and not found:
+def of_candidates(result: RunResult) -> tuple[str, ...]:
+    """What a reader of a candidate's numbers has to know, in a sentence for each."""
+    decisive = {variant.label for variant in deciding(result)}
+    found = []
+    for variant in result.variants:
+        if variant.label in decisive:
+            continue
+        failed = _failed_calls(variant).total()
+        parts = [
+            count(number, one, many)
+            for number, one, many in (
+                (failed, "failed call", "failed calls"),
+                (variant.contaminated, "answer of another model", "answers of another model"),
+                (variant.fallbacks, "answer of a fallback", "answers of a fallback"),
+                (variant.verdicts.get("flaky", 0), "flaky case", "flaky cases"),
+                (variant.verdicts.get("skipped", 0), "skipped case", "skipped cases"),
+                (variant.unpriced, "unpriced answer", "unpriced answers"),
+                (sum(scorer.unscored for scorer in variant.scorers), "unscored judgement", "unscored judgements"),
+            )
+            if number
+        ]
+        if parts:
+            found.append(f"{one_line(variant.label, 40)} (candidate, not deciding): {', '.join(parts)}.")
+    return tuple(found)
+
+
+def _failed_calls(variant: VariantResult) -> Counter[ErrorKind]:
+    """Calls that the provider failed: those that were never made are no failures of its."""
+    return Counter({kind: number for kind, number in variant.errors.items() if kind not in NOT_CALLED and number})
+
+
+def _on(result: RunResult, counts: dict[str, int]) -> str:
+    """Which variants a count is about: " on large", " (large 1, small 2)"; nothing where there is but one."""
+    some = [(label, number) for label, number in counts.items() if number]
+    if len(result.variants) == 1 or len(some) > 3:
+        return ""
+    if len(some) == 1:
+        return f" on {one_line(some[0][0], 40)}"
+    return f" ({', '.join(f'{one_line(label, 40)} {count(number)}' for label, number in some)})"
+
+
+def _risk(result: RunResult) -> Fact:
+    found = risks(result)
+    if not _calls(result) and not found:
         return Fact(label="What could change this", status=None, sentences=("Everything: there are no answers yet.",))
     if not found:
         calm = "Nothing stands out: no failed blocker, no error, no flaky case, every answer priced."
@@ -376,31 +459,14 @@ def _more_cases(result: RunResult) -> str:
 
 
 def pass_rate_limit(result: RunResult) -> float | None:
-    """The pass-rate gate as a fraction, read from its declared limit."""
-    for gate in result.gates:
-        if gate.gate == "pass_rate":
-            return _percent_in(gate.limit)
-    return None
+    """The pass-rate gate as a fraction."""
+    return next((gate.limit_value for gate in result.gates if gate.gate == "pass_rate"), None)
 
 
 def latency_limit(result: RunResult, variant: str) -> float | None:
-    """The p95 gate of a variant in milliseconds, read from its declared limit."""
-    for gate in result.gates:
-        if gate.gate == "p95_latency_ms" and gate.variant == variant:
-            return _milliseconds_in(gate.limit)
-    return None
-
-
-def _percent_in(words: str) -> float | None:
-    found = re.search(r"(\d+(?:\.\d+)?)\s*%", words)
-    return float(found.group(1)) / 100 if found else None
-
-
-def _milliseconds_in(words: str) -> float | None:
-    found = re.search(r"(\d[\d,]*(?:\.\d+)?)\s*(ms|s|min)\b", words)
-    if not found:
-        return None
-    return float(found.group(1).replace(",", "")) * {"ms": 1.0, "s": 1000.0, "min": 60_000.0}[found.group(2)]
+    """The p95 gate of a variant in milliseconds."""
+    gates = (gate for gate in result.gates if gate.gate == "p95_latency_ms" and gate.variant == variant)
+    return next((gate.limit_value for gate in gates), None)
 
 
 def _names(labels: list[str]) -> str:

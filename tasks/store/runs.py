@@ -299,6 +299,21 @@ def stop_run(connection: Connection, run_id: UUID, *, status: str, reason: str) 
     )
 
 
+def add_provider_stats(connection: Connection, run_id: UUID, stats: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what one execution of a run met at its models."""
+    connection.execute(
+        text("UPDATE runs SET providers = providers || CAST(:stats AS jsonb) WHERE id = :run"),
+        {"run": run_id, "stats": orjson.dumps(list(stats)).decode()},
+    )
+
+
+def provider_stats(connection: Connection, run_id: UUID) -> list[dict[str, Any]]:
+    """What all executions of a run met, one entry for each execution and model."""
+    return list(
+        connection.execute(text("SELECT providers FROM runs WHERE id = :run"), {"run": run_id}).scalar_one()
+    )
+
+
 def set_verdict(connection: Connection, run_id: UUID, verdict: str, sentence: str, report: str | None) -> None:
     connection.execute(
         text("UPDATE runs SET verdict = :v, sentence = :s, report = coalesce(:report, report) WHERE id = :run"),

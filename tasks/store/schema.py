@@ -246,6 +246,8 @@ class RunRow(Base):
     cells: Mapped[int]
     """Cases x variants x repeats."""
     estimate: Mapped[document | None]
+    providers: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
+    """What each execution of the run met at each model: attempts, refusals, waits."""
     prefect_flow_run_id: Mapped[UUID | None]
     rescored_from: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id"))
     verdict: Mapped[str | None]

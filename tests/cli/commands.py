@@ -5,15 +5,20 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import yaml
+
+from tests.cli.forked import forked
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-c", "from cli.main import main; main()")
@@ -40,30 +45,64 @@ class Outcome:
         return found
 
 
-def started(*arguments: str | Path, env: Mapping[str, str] | None = None, **given: Any) -> subprocess.Popen[str]:
-    """A command under way."""
-    return subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)],
-        cwd=given.pop("cwd", ROOT),
-        env={**os.environ, **(env or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=given.pop("stderr", subprocess.PIPE),
-        text=True,
-        **given,
-    )
+class Command:
+    """A command under way in a forked process; what it printed so far can be read."""
+
+    def __init__(self, arguments: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="assay-command-"))
+        self._out, self._err = self._folder / "out", self._folder / "err"
+        self._process = forked(list(map(str, arguments)), {**os.environ, **env}, cwd, self._out, self._err)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def until(self, happened: Callable[[Outcome], bool], what: str) -> None:
+        """Wait until its output shows something; fails when it ends without."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not happened(self._so_far()):
+            assert self._process.is_alive(), f"ended without {what}: {self._so_far()}"
+            assert time.monotonic() < deadline, f"waited in vain for {what}: {self._so_far()}"
+            time.sleep(0.02)
+
+    def ended(self) -> Outcome:
+        """Wait for its end. Nothing that a person reads may be a traceback."""
+        self._process.join(PATIENCE_S)
+        assert not self._process.is_alive(), f"did not end: {self._so_far()}"
+        outcome = self._so_far()
+        shutil.rmtree(self._folder)
+        assert "Traceback" not in outcome.err, outcome.err
+        return outcome
+
+    def _so_far(self) -> Outcome:
+        out, err = (path.read_text() if path.exists() else "" for path in (self._out, self._err))
+        code = self._process.exitcode
+        return Outcome(-1 if code is None else code, out, err)
 
 
-def ended(process: subprocess.Popen[str]) -> Outcome:
-    out, err = process.communicate(timeout=PATIENCE_S)
-    return Outcome(process.returncode, out, err or "")
+def started(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Command:
+    """A command, begun."""
+    return Command(arguments, env or {}, cwd)
 
 
-def assay(*arguments: str | Path, env: Mapping[str, str] | None = None, **given: Any) -> Outcome:
+def assay(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Outcome:
     """A command in a process of its own, to its end."""
-    outcome = ended(started(*arguments, env=env, **given))
-    assert "Traceback" not in outcome.err, outcome.err
-    return outcome
+    return started(*arguments, env=env, cwd=cwd).ended()
+
+
+def assay_alone(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> Outcome:
+    """A command in a new interpreter that imports everything itself, to its end."""
+    done = subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 def assay_here(*arguments: str | Path) -> Outcome:
@@ -146,8 +185,3 @@ def result_of(outcome: Outcome) -> dict[str, Any]:
     [line] = [line for line in outcome.out.splitlines() if line.startswith("Report: ")]
     found: dict[str, Any] = json.loads((Path(line.removeprefix("Report: ")).parent / "report.json").read_text())
     return found
-
-
-def without(program: str) -> str:
-    """The reason to skip a test when a program is not there, else an empty text."""
-    return "" if shutil.which(program) else f"{program} is not installed"

@@ -1,4 +1,4 @@
-"""What tests of the command share: a place for reports, a vendor, compiled modules."""
+"""What tests of the command share: a place for reports, a vendor."""
 
 import json
 import subprocess
@@ -14,17 +14,9 @@ import pytest
 from tests.cli.commands import ROOT
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the processes of a session keep compiled modules: without it each would compile all of Prefect."""
-    return tmp_path_factory.mktemp("compiled")
-
-
 @pytest.fixture(autouse=True)
-def surroundings(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home for reports of the test's own, and a key that is not a secret."""
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(compiled))
     monkeypatch.setenv("ASSAY_REPORTS", str(tmp_path / "reports"))
     monkeypatch.setenv("FAKE_KEY", "not-a-secret")
 

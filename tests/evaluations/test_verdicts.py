@@ -341,6 +341,21 @@ def test_a_latency_just_above_its_limit_does_not_read_like_it() -> None:
     assert why == "95% of 20 calls took at most 1,000.4 ms; 1,000 ms allowed"
 
 
+def test_gates_carry_their_numbers_in_their_own_unit() -> None:
+    limits = Gates(pass_rate=0.8, cost_usd=Decimal("0.50"), p95_latency_ms=1000)
+    given = variant(48, answers=100, errors={"timeout": 4}, cost_usd=Decimal("0.42"), blockers_failed=2,
+                    latency=latency(900))  # fmt: skip
+    assert {each.gate: (each.measured, each.limit_value) for each in evaluate_gates(given, limits)} == {
+        "pass_rate": (0.8, 0.8), "blockers": (2.0, 0.0), "error_share": (0.04, 0.05), "cost_usd": (0.42, 0.5),
+        "p95_latency_ms": (900, 1000),
+    }  # fmt: skip
+    nothing = evaluate_gates(variant(0, 0, answers=0), limits)
+    assert {each.gate: each.measured for each in nothing} == {
+        "pass_rate": None, "blockers": None, "error_share": None, "cost_usd": 0.42, "p95_latency_ms": None,
+    }  # fmt: skip
+    assert [each.limit_value for each in nothing] == [0.8, 0.0, 0.05, 0.5, 1000]
+
+
 def test_what_is_not_asked_for_is_no_gate() -> None:
     assert evaluate_gates(variant(), NONE) == ()
     assert [each.gate for each in evaluate_gates(variant(), Gates())] == ["blockers", "error_share"]
@@ -358,7 +373,7 @@ def run(*variants: VariantResult, gates: Gates | None = None, **stop: Any) -> Ru
 def test_a_pass_says_rate_n_and_interval() -> None:
     judgement = run(variant())
     assert judgement.verdict == "pass"
-    assert judgement.sentence == ("Suite passes: 91.7% of 60 cases pass (95% CI 81.9\N{EN DASH}96.4%) for large.")
+    assert judgement.sentence == ("Suite passes: 91.7% of 60 cases pass (95% CI 81.9\N{EN DASH}96.4%).")
     assert judgement.reasons == ()
 
 
@@ -366,22 +381,25 @@ def test_a_fail_names_the_gate_and_the_variant() -> None:
     judgement = run(variant(), variant(37, label="small"))
     assert judgement.verdict == "fail"
     assert judgement.sentence == (
-        "Suite fails: 61.7% of 60 cases pass (95% CI 49.0\N{EN DASH}72.9%); 80% required, for small."
+        "Suite fails: small: 61.7% of 60 cases pass (95% CI 49.0\N{EN DASH}72.9%); 80% required."
     )
 
 
 def test_a_failed_blocker_fails_a_suite_that_passes_otherwise_and_the_rate_is_still_said() -> None:
     judgement = run(variant(blockers_failed=2))
     assert judgement.verdict == "fail"
-    assert judgement.sentence == "Suite fails: a blocker failed in 2 cases; 0 allowed, for large."
+    assert judgement.sentence == "Suite fails: a blocker failed in 2 cases; 0 allowed."
     assert judgement.reasons[0].startswith("91.7% of 60 cases pass")
 
 
 def test_a_candidate_never_decides_but_is_told() -> None:
     judgement = run(variant(), variant(10, label="tiny", gating=False, blockers_failed=3))
     assert judgement.verdict == "pass"
-    assert any(reason.startswith("Candidate, not deciding: 16.7% of 60 cases") for reason in judgement.reasons)
-    assert any("a blocker failed in 3 cases" in reason for reason in judgement.reasons)
+    interval = "(95% CI 9.3\N{EN DASH}28.0%)"
+    assert judgement.reasons == (
+        f"tiny (candidate, not deciding): 16.7% of 60 cases pass {interval}; 80% required.",
+        "tiny (candidate, not deciding): a blocker failed in 3 cases; 0 allowed.",
+    )
     assert "tiny" not in judgement.sentence
 
 
@@ -406,9 +424,7 @@ def test_an_incomplete_run_has_no_verdict_on_quality(stop_reason: str, verdict: 
 def test_an_outage_comes_before_a_fail() -> None:
     judgement = run(variant(10, 60, answers=100, errors={"server_error": 40}, blockers_failed=1))
     assert judgement.verdict == "provider_error"
-    assert judgement.sentence == (
-        "No verdict on quality: 40.0% of 100 calls failed (server_error 40); at most 5% may, for large."
-    )
+    assert judgement.sentence == ("No verdict on quality: 40.0% of 100 calls failed (server_error 40); at most 5% may.")
 
 
 def test_an_outage_of_a_candidate_alone_is_no_outage() -> None:
@@ -420,7 +436,7 @@ def test_a_fail_comes_before_an_open_gate() -> None:
     assert run(variant(10), gates=gates).verdict == "fail"
     open_ = run(variant(), gates=gates)
     assert open_.verdict == "inconclusive"
-    assert open_.sentence == ("Not enough to tell: 0 latencies measured; a 95th percentile needs 20, for large.")
+    assert open_.sentence == ("Not enough to tell: 0 latencies measured; a 95th percentile needs 20.")
 
 
 def test_an_interval_across_the_limit_is_inconclusive_where_confidence_is_asked_for() -> None:
@@ -444,15 +460,25 @@ def test_simulated_answers_are_called_so_before_anything_else() -> None:
 
 
 def test_what_is_not_in_the_rate_is_told_beside_it() -> None:
-    reasons = run(
-        variant(verdicts={"pass": 55, "fail": 2, "flaky": 3, "error": 1, "skipped": 2}, unpriced=1, contaminated=2)
-    ).reasons
-    assert reasons == (
-        "3 cases are flaky for large.",
-        "Not in the pass rate of large: 1 case ended in an error and 2 cases were skipped.",
-        "2 answers of large came from another model than the one asked for.",
-        "The cost of 1 answer of large is not known.",
+    given = variant(verdicts={"pass": 55, "fail": 2, "flaky": 3, "error": 1, "skipped": 2}, unpriced=1, contaminated=2)
+    assert run(given).reasons == (
+        "3 cases are flaky.",
+        "Not in the pass rate: 1 case ended in an error and 2 cases were skipped.",
+        "2 answers came from another model than the one asked for.",
+        "The cost of 1 answer is not known.",
     )
+    assert run(given, variant(label="small")).reasons[0] == "large: 3 cases are flaky."
+
+
+def test_no_pass_rate_is_said_twice() -> None:
+    gates = Gates(pass_rate=0.8, confident=True)
+    given = (variant(37), variant(37, label="b"), variant(49, label="tiny", gating=False))
+    for stop in ({}, {"complete": False, "stop_reason": "budget"}):
+        judgement = run(*given, gates=gates, **stop)
+        told = " ".join((judgement.sentence, *judgement.reasons))
+        assert told.count(" of 60 cases pass") == 3
+    assert run(variant(), variant(49, label="b")).sentence.endswith("for large; 81.7% of 60 cases pass "
+                                                                    "(95% CI 70.1\N{EN DASH}89.4%) for b.")  # fmt: skip
 
 
 def test_every_verdict_has_its_own_exit_code_and_two_is_kept() -> None:

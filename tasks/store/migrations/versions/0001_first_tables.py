@@ -152,6 +152,7 @@ def upgrade() -> None:
         sa.Column("cases", sa.Integer(), nullable=False),
         sa.Column("cells", sa.Integer(), nullable=False),
         sa.Column("estimate", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("providers", postgresql.JSONB(astext_type=sa.Text()), server_default="[]", nullable=False),
         sa.Column("prefect_flow_run_id", sa.Uuid(), nullable=True),
         sa.Column("rescored_from", sa.Uuid(), nullable=True),
         sa.Column("verdict", sa.String(), nullable=True),

@@ -1,0 +1,49 @@
+"""A command in a process that was forked from one which has imported everything already.
+
+Two thirds of a short run are imports. The exit codes, signals and output of such a process are those of any other;
+what depends on the order of imports is tested with processes of their own.
+"""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import cast
+
+PRELOADED = (
+    "pytest",
+    "cli.run",
+    "cli.rescore",
+    "cli.driving",
+    "cli.plans",
+    "fastapi.encoders",
+    "flows.suite_run",
+    "flows.resume_run",
+    "flows.rescore",
+    "reports.twins",
+)
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(list(PRELOADED))
+
+
+def forked(arguments: list[str], env: Mapping[str, str], cwd: Path, out: Path, err: Path) -> ForkServerProcess:
+    """The process, started; its output goes to two files."""
+    process = cast(ForkServerProcess, _context.Process(target=_command, args=(arguments, dict(env), str(cwd), out, err)))
+    process.start()
+    return process
+
+
+def _command(arguments: list[str], env: dict[str, str], cwd: str, out: Path, err: Path) -> None:
+    from cli.main import main
+
+    for number, path in ((1, out), (2, err)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.argv = ["assay", *arguments]
+    main()
