@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import signal
 import sys
 from importlib.metadata import version
@@ -17,6 +18,9 @@ COMMANDS = {
     "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),
     "db": ("cli.db", "db", "The store: upgrade its schema, show where it is, stop the embedded server."),
 }
+
+
+SHORTEST_SECRET = 6
 
 
 class LateGroup(click.Group):
@@ -72,6 +76,7 @@ def main() -> None:
     # Before and after a run, where there is nothing to stop in order, both signals end the command alike.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        _refuse_undecodable(sys.argv[1:])
         leave(cli.main(prog_name="assay", standalone_mode=False) or 0)
     except click.Abort:
         click.echo("assay: interrupted.", err=True)
@@ -87,6 +92,15 @@ def main() -> None:
         leave(3)
 
 
+def _refuse_undecodable(arguments: list[str]) -> None:
+    """Bytes that are no text could be neither stored nor shown; said here, no command has to think of them."""
+    for each in arguments:
+        try:
+            each.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{each!r} is not UTF-8 text.") from None
+
+
 def _unexpected(problem: Exception) -> str:
     """One sentence about an error of our own; the traceback goes to a file, where it is out of the way."""
     import traceback
@@ -94,13 +108,23 @@ def _unexpected(problem: Exception) -> str:
     from tasks.settings import settings
 
     log = settings().home / "crash.log"
-    said = f"unexpected {type(problem).__name__}: {problem}".splitlines()[0]
+    said = _without_secrets(f"unexpected {type(problem).__name__}: {problem}".splitlines()[0])
+    details = _without_secrets("".join(traceback.format_exception(problem)))
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("".join(traceback.format_exception(problem)), encoding="utf-8", errors="replace")
+        log.write_text(details, encoding="utf-8", errors="replace")
     except OSError:
         return said
     return f"{said}. What was committed is safe. The details are in {log}."
+
+
+def _without_secrets(text: str) -> str:
+    """The text without passwords in addresses and without the values of variables that are secret by their name."""
+    for name, value in os.environ.items():
+        if len(value) >= SHORTEST_SECRET and re.search(r"(?i)key|token|secret|passw|credential", name):
+            text = text.replace(value, "…")
+    text = re.sub(r"(://[^/\s:@]*:)[^\s@]+@", r"\1…@", text)
+    return re.sub(r"(password=)[^&\s]+", r"\1…", text)
 
 
 def leave(code: int) -> None:

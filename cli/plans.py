@@ -13,33 +13,37 @@ if TYPE_CHECKING:
 
 
 def tell_plan(plan: "Plan", *, brief: bool) -> None:
-    """Print a plan on stderr, in one line or in full."""
+    """Print a plan: in brief on stderr, before a run; in full on stdout, when it is all that was asked for."""
+
+    def tell(line: str) -> None:
+        click.echo(line, err=brief)
+
     spec, estimate = plan.spec, plan.estimate
     cells = (
         f"{count(plan.cases, 'case')} x {count(len(plan.loaded.variants), 'variant')} x {count(spec.repeats, 'repeat')}"
     )
-    click.echo(f"{spec.suite}: {cells} = {count(plan.cells, 'answer')}; {_cost(plan)}", err=True)
+    tell(f"{spec.suite}: {cells} = {count(plan.cells, 'answer')}; {_cost(plan)}")
     for sentence in plan.since:
-        click.echo(f"  since the last run: {sentence}", err=True)
+        tell(f"  since the last run: {sentence}")
     if plan.quarantined:
-        click.echo(f"  {count(len(plan.quarantined), 'row')} in quarantine, listed in the report", err=True)
+        tell(f"  {count(len(plan.quarantined), 'row')} in quarantine, listed in the report")
     if brief:
         return
     for each in estimate.variants:
         basis = "from earlier answers" if each.from_history else "length of answers assumed"
         cost = "unpriced" if each.cost is None else _range(each.cost)
-        click.echo(
+        tell(
             f"  {each.label}: {count(each.calls, 'call')}, about {count(each.input_tokens)} tokens in and "
             f"{count(each.output_tokens)} out, {cost} ({basis})"
         )
     if not estimate.recorded:
         low, high = (duration(seconds * 1000) for seconds in (estimate.seconds.low, estimate.seconds.high))
-        click.echo(f"  time: {low} to {high} with {count(spec.concurrency, 'call')} at once")
+        tell(f"  time: {low} to {high} with {count(spec.concurrency, 'call')} at once")
     if spec.max_cost is not None:
-        click.echo(f"  stops before more than {money(spec.max_cost)} is spent")
+        tell(f"  stops before more than {money(spec.max_cost)} is spent")
     if spec.max_time is not None:
-        click.echo(f"  stops after {duration(spec.max_time * 1000)}")
-    click.echo("  nothing was called")
+        tell(f"  stops after {duration(spec.max_time * 1000)}")
+    tell("  nothing was called")
 
 
 def plan_event(plan: "Plan") -> dict[str, Any]:

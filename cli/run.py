@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tasks.store.runs import StoredRun
 
 
+MOST_MONEY = 10_000_000
+
+
 class Money(click.ParamType[Decimal]):
     """US dollars, exactly."""
 
@@ -27,6 +30,8 @@ class Money(click.ParamType[Decimal]):
             self.fail(f"{value!r} is not an amount of dollars; write something like 0.50", param, ctx)
         if not amount.is_finite() or amount < 0:
             self.fail(f"{value!r} is not an amount of dollars that could be spent", param, ctx)
+        if amount > MOST_MONEY:
+            self.fail(f"{value!r} is more than the ledger can count; the most is {MOST_MONEY:,}", param, ctx)
         return amount
 
 

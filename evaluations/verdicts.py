@@ -434,7 +434,7 @@ def verdict_of_run(
     complete.
     """
     deciding = {variant.label for variant in variants if variant.gating}
-    decisive = [gate for gate in gates if gate.variant in deciding]
+    decisive = _gravest_first([gate for gate in gates if gate.variant in deciding], variants)
     failed = [gate for gate in decisive if gate.passed is False]
     unsettled = [gate for gate in decisive if gate.passed is None]
     unjudged = [variant for variant in variants if variant.gating and not _judged(variant)]
@@ -452,7 +452,8 @@ def verdict_of_run(
         sentence = f"No verdict on quality: {_said_by(outages, alone=alone)}."
     elif failed:
         verdict, told = "fail", failed[:1] if len(failed) > 3 else failed
-        sentence = f"Suite fails: {_said_by(told, alone=alone)}."
+        more = f"; {count(len(failed) - 1)} more gates fail" if len(failed) > 3 else ""
+        sentence = f"Suite fails: {_said_by(told, alone=alone)}{more}."
     elif unsettled:
         verdict, told = "inconclusive", unsettled[:1] if len(unsettled) > 3 else unsettled
         sentence = f"Not enough to tell: {_said_by(told, alone=alone)}."
@@ -486,6 +487,12 @@ def verdict_of_run(
     if any(variant.simulated for variant in variants):
         sentence = f"SIMULATED: {sentence}"
     return RunJudgement(verdict=verdict, sentence=sentence, reasons=tuple(reasons))
+
+
+def _gravest_first(gates: "Sequence[GateResult]", variants: "Sequence[VariantResult]") -> "list[GateResult]":
+    """The variant with the lowest pass rate first, and of each its pass rate first; otherwise as they came."""
+    rates = {variant.label: variant.pass_rate.value if variant.pass_rate else -1.0 for variant in variants}
+    return sorted(gates, key=lambda gate: (rates.get(gate.variant, 1.0), gate.variant, gate.gate != "pass_rate"))
 
 
 def _verdict_of_stop(stop_reason: str) -> RunVerdict:

@@ -113,7 +113,13 @@ def dot_plot(
     if not rows:
         return _nothing(width, label)
     narrow, wide = width < 460, width > 800
-    left, right = (6.0, width - 6.0) if narrow else (236.0, width - 320.0) if wide else (186.0, width - 176.0)
+    # Names take what they need, within what leaves the plot its room.
+    named = max(text_width(row.label, 13, 500) + text_width(row.n_text) for row in rows) + 38
+    left, right = (
+        (6.0, width - 6.0) if narrow
+        else (min(max(236.0, named), 300.0), width - 320.0) if wide
+        else (min(max(186.0, named), 240.0), width - 176.0)
+    )  # fmt: skip
     row_height = 54.0 if narrow else 38.0
     top = 34.0 if narrow else 48.0
     low, high = _domain(rows, limit, bounds)

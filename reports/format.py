@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from typing import Any
 
 from evaluations import wording
@@ -54,7 +54,7 @@ def money_column(values: Sequence[Decimal | None], *, unknown: str = "–") -> l
     """One column of dollars with its points aligned: as many decimals in each as its sums earn.
 
     The largest keeps three significant figures and the smallest two, at most six decimals. Where thousands stand
-    beside cents no number of decimals suits both, and each is written as alone.
+    beside cents no number of decimals suits both, and each is written as alone. Rounds as `money` does.
 
     >>> money_column([Decimal("0.4066"), Decimal("0.01937"), None, Decimal(0)])
     ['$0.407', '$0.019', '–', '$0.000']
@@ -69,7 +69,7 @@ def money_column(values: Sequence[Decimal | None], *, unknown: str = "–") -> l
     return [
         unknown if value is None
         else f"<${least:f}" if 0 < value < least
-        else f"{_sign(value)}${decimal(abs(value), digits)}"
+        else f"{_sign(value)}${abs(value).quantize(least, ROUND_HALF_EVEN):,f}"
         for value in values
     ]  # fmt: skip
 

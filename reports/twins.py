@@ -14,19 +14,31 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
-from evaluations.results import AnswerResult, CaseResult, RunResult, VariantResult
-from reports.format import count, duration, iso, money, one_line, share, share_interval, visible
+from evaluations.results import AnswerResult, CaseResult, GateResult, RunResult, VariantResult
+from evaluations.verdicts import Verdict
+from reports.format import count, duration, iso, money, money_column, one_line, share, share_interval, visible
 from reports.page import SCHEMA_VERSION, render_page
 from reports.views.run import TEMPLATE, run_view
-from reports.views.run_words import ERROR_NAMES, RUN_STATUS, gate_name, headline, marks, status_of_gate
+from reports.views.run_cases import needing_a_look
+from reports.views.run_words import (
+    ERROR_NAMES,
+    RUN_STATUS,
+    deciding,
+    gate_name,
+    headline,
+    marks,
+    status_of_gate,
+)
 
 COMMENT_LINES = 25
 """A comment longer than this is folded away by those it is for."""
 _COMMENT_VARIANTS = 6
 _COMMENT_CASES = 5
+_COMMENT_GATES = 4
+_DID_NOT: dict[Verdict, str] = {"fail": "failed", "flaky": "is flaky", "error": "ended in an error"}
 
 CSV_COLUMNS = (
     "case_id", "variant", "verdict", "reason", "tags", "priority", "repeat", "passed", "score", "error",
@@ -152,7 +164,8 @@ def as_junit(result: RunResult) -> str:
     """JUnit XML: a testsuite for each variant, a testcase for each case.
 
     A failed or flaky case is a `failure` (type `fail` or `flaky`), an unanswered one an `error`, a skipped one
-    `skipped`. Only cases that came along are listed; the property `cases_left_out` counts the rest.
+    `skipped`. A candidate decides nothing and turns no build red: whatever it did not pass is `skipped`, its reasons
+    in `system-out`. Only cases that came along are listed; the property `cases_left_out` counts the rest.
     """
     root = ElementTree.Element("testsuites", name=_xml_text(result.suite))
     totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
@@ -162,9 +175,9 @@ def as_junit(result: RunResult) -> str:
         suite = ElementTree.SubElement(root, "testsuite", name=_xml_text(f"{result.suite} / {variant.label}"))
         counts = {
             "tests": len(cases),
-            "failures": sum(case.verdict in ("fail", "flaky") for case in cases),
-            "errors": sum(case.verdict == "error" for case in cases),
-            "skipped": sum(case.verdict == "skipped" for case in cases),
+            "failures": sum(_junit_outcome(case, variant) == "failure" for case in cases),
+            "errors": sum(_junit_outcome(case, variant) == "error" for case in cases),
+            "skipped": sum(_junit_outcome(case, variant) == "skipped" for case in cases),
         }
         spent = sum(_seconds(case) for case in cases)
         for name, number in counts.items():
@@ -175,7 +188,7 @@ def as_junit(result: RunResult) -> str:
         seconds += spent
         _junit_properties(suite, result, variant)
         for case in cases:
-            _junit_case(suite, result, case)
+            _junit_case(suite, result, case, variant)
     for name, number in totals.items():
         root.set(name, str(number))
     root.set("time", f"{seconds:.3f}")
@@ -201,20 +214,32 @@ def _junit_properties(suite: ElementTree.Element, result: RunResult, variant: Va
         ElementTree.SubElement(properties, "property", name=_xml_text(name), value=_xml_text(value))
 
 
-def _junit_case(suite: ElementTree.Element, result: RunResult, case: CaseResult) -> None:
+def _junit_outcome(case: CaseResult, variant: VariantResult) -> Literal["", "failure", "error", "skipped"]:
+    """The element that says how a case ended; none for a pass."""
+    if case.verdict == "pass":
+        return ""
+    if case.verdict == "skipped" or not variant.gating:
+        return "skipped"
+    return "error" if case.verdict == "error" else "failure"
+
+
+def _junit_case(suite: ElementTree.Element, result: RunResult, case: CaseResult, variant: VariantResult) -> None:
     element = ElementTree.SubElement(
         suite, "testcase", name=_xml_text(case.case_id), classname=_xml_text(f"{result.suite}.{case.variant}"),
         time=f"{_seconds(case):.3f}",
     )  # fmt: skip
     told = _xml_text(_junit_told(case))
     message = _xml_text(one_line(case.reason or case.verdict, 400))
-    if case.verdict in ("fail", "flaky"):
-        ElementTree.SubElement(element, "failure", type=case.verdict, message=message).text = told
-    elif case.verdict == "error":
+    outcome = _junit_outcome(case, variant)
+    if outcome == "failure":
+        ElementTree.SubElement(element, outcome, type=case.verdict, message=message).text = told
+    elif outcome == "error":
         kind = next((answer.error for answer in case.answers if answer.error), "error")
-        ElementTree.SubElement(element, "error", type=kind, message=message).text = told
-    elif case.verdict == "skipped":
-        ElementTree.SubElement(element, "skipped", message=message)
+        ElementTree.SubElement(element, outcome, type=kind, message=message).text = told
+    elif outcome == "skipped":
+        if case.verdict != "skipped":
+            message = f"candidate, not deciding: {case.verdict}: {message}"
+        ElementTree.SubElement(element, outcome, message=message)
     if told:
         ElementTree.SubElement(element, "system-out").text = told
 
@@ -249,7 +274,7 @@ def _xml_text(text: str) -> str:
 
 
 def as_markdown(result: RunResult) -> str:
-    """A comment for a pull request, at most 25 lines: verdict, variants, failed gates, the first failures."""
+    """A comment for a pull request, at most 25 lines: verdict, variants, gates that do not hold, the first cases."""
     view = headline(result)
     sign = {"good": "✅", "bad": "❌"}.get(view.tone, "⚠️")
     lines = [f"### {sign} {_inert(': '.join((*marks(result), one_line(view.head + view.rest, 300))))}", ""]
@@ -264,42 +289,78 @@ def as_markdown(result: RunResult) -> str:
             "| Variant | Pass rate (95% CI) | Failed | Flaky | Errors | Cost | p95 |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         ]
-        lines += [_comment_row(variant) for variant in result.variants[:_COMMENT_VARIANTS]]
+        shown = result.variants[:_COMMENT_VARIANTS]
+        costs = money_column([variant.cost_usd for variant in shown])
+        lines += [_comment_row(variant, cost) for variant, cost in zip(shown, costs, strict=True)]
         lines.append("")
-    failed = [gate for gate in result.gates if gate.passed is not True]
-    if failed:
+    decisive = {variant.label for variant in deciding(result)}
+    unheld = [gate for gate in result.gates if gate.passed is not True]
+    if own := [gate for gate in unheld if gate.variant in decisive]:
         told = "; ".join(
-            f"{gate_name(gate.gate)} of {_code(gate.variant, 30)}: {_inert(one_line(gate.value, 30))} "
-            f"(limit {_inert(one_line(gate.limit, 30))})"
-            for gate in failed[:4]
+            f"{_code(gate.variant, 30)}: {_inert(one_line(gate.why, 120))}" for gate in own[:_COMMENT_GATES]
         )
-        more = f" and {len(failed) - 4} more" if len(failed) > 4 else ""
+        more = f"; and {len(own) - _COMMENT_GATES} more" if len(own) > _COMMENT_GATES else ""
         lines += [f"Gates that do not hold: {told}{more}.", ""]
-    worst = [case for case in result.cases if case.verdict in ("fail", "flaky", "error")]
-    if worst:
-        total = sum(
-            variant.verdicts.get("fail", 0) + variant.verdicts.get("flaky", 0) + variant.verdicts.get("error", 0)
-            for variant in result.variants
-        )
-        lines += [
-            f"- {case.verdict}: {_code(case.case_id, 50)} on {_code(case.variant, 30)}: "
-            f"{_code(case.reason or 'no reason', 90)}"
-            for case in worst[:_COMMENT_CASES]
-        ]
-        if total > _COMMENT_CASES:
-            lines.append(f"- and {count(total - min(len(worst), _COMMENT_CASES))} more in the report")
+    if others := [gate for gate in unheld if gate.variant not in decisive]:
+        lines += [f"Candidates, not deciding: {_comment_candidates(others)}.", ""]
+    if worst := _comment_cases(result):
+        lines += [_comment_case(seen, decisive) for seen in worst[:_COMMENT_CASES]]
+        if len(worst) > _COMMENT_CASES or result.cases_left_out:
+            number = count(len(worst) - _COMMENT_CASES) + " " if len(worst) > _COMMENT_CASES else ""
+            lines.append(f"- and {number}more in the report")
         lines.append("")
     status = RUN_STATUS[result.verdict].word.lower()
+    left = len(result.variants) - _COMMENT_VARIANTS
+    unshown = f"; {count(left, 'more variant')} in the report" if left > 0 else ""
     unpriced = sum(variant.unpriced for variant in result.variants)
     cost = money(result.cost_usd) + (f" and {count(unpriced)} unpriced" if unpriced else "")
     lines.append(
         f"Run {_code(result.run_id, 60)} of {_code(result.suite, 60)} {status}; {count(result.cells_done, 'answer')}, "
-        f"{_inert(cost)}."
+        f"{_inert(cost)}{unshown}."
     )
     return "\n".join(lines[:COMMENT_LINES]) + "\n"
 
 
-def _comment_row(variant: VariantResult) -> str:
+def _comment_candidates(gates: list[GateResult]) -> str:
+    """Which gates candidates would not have held, in few words."""
+    by_variant: dict[str, list[str]] = {}
+    for gate in sorted(gates, key=lambda gate: gate.passed is None):
+        name = gate_name(gate.gate)
+        verb = "cannot tell on" if gate.passed is None else "fails on"
+        by_variant.setdefault(gate.variant, []).append(f"{verb} {name[:1].lower()}{name[1:]}")
+    shown = list(by_variant.items())[:_COMMENT_GATES]
+    told = "; ".join(f"{_code(label, 30)} {_inert(', '.join(names))}" for label, names in shown)
+    left = len(by_variant) - len(shown)
+    return told + (f"; and {count(left, 'more candidate')}" if left else "")
+
+
+def _comment_cases(result: RunResult) -> list[tuple[CaseResult, ...]]:
+    """The cases that want a reader, each once: those first that a deciding variant did not pass."""
+    decisive = {variant.label for variant in deciding(result)}
+    cases = [seen for ended in needing_a_look(result) for seen in ended.cases]
+    cases.sort(key=lambda seen: not any(case.variant in decisive and case.verdict in _DID_NOT for case in seen))
+    return cases
+
+
+def _comment_case(seen: tuple[CaseResult, ...], decisive: set[str]) -> str:
+    """One case in one line: how it ended on which variants, and why on the first of them."""
+    ended: dict[tuple[str, bool], list[str]] = {}
+    for case in seen:
+        if case.verdict in _DID_NOT:
+            ended.setdefault((_DID_NOT[case.verdict], case.variant in decisive), []).append(_code(case.variant, 30))
+    told: list[str] = []
+    before = ""
+    for (how, decides), labels in ended.items():
+        more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
+        whose = "" if decides else "candidate " if len(labels) == 1 else "candidates "
+        told.append(f"{'' if how == before else how + ' '}on {whose}{', '.join(labels[:3])}{more}")
+        before = how
+    reason = next(case.reason for case in seen if case.verdict in _DID_NOT)
+    aside = "" if any(decides for _, decides in ended) else " (not deciding)"
+    return f"- {_code(seen[0].case_id, 50)} {', '.join(told)}{aside}: {_code(reason or 'no reason', 90)}"
+
+
+def _comment_row(variant: VariantResult, cost: str) -> str:
     rate = variant.pass_rate
     quality = f"{share(rate.value)} ({share_interval(rate.low, rate.high)}), n = {count(rate.n)}" if rate else "unknown"
     unpriced = variant.unpriced >= variant.answers > 0
@@ -310,7 +371,7 @@ def _comment_row(variant: VariantResult) -> str:
         name,
         _inert(quality),
         *(count(variant.verdicts.get(verdict, 0)) for verdict in ("fail", "flaky", "error")),
-        "unpriced" if unpriced else _inert(money(variant.cost_usd)),
+        "unpriced" if unpriced else _inert(cost),
         duration(variant.latency.p95 if variant.latency else None),
     ]
     return f"| {' | '.join(cells)} |"

@@ -241,7 +241,7 @@ def _stored(dataset: Dataset, quarantine: bool, told: Told) -> DatasetVersion:
             told(f"Checking {dataset.name} against its contract. This happens once for each version.")
         report = check_contract_apart(dataset)
         bad = report.bad_rows
-        if bad and not quarantine:
+        if bad and (not quarantine or len(bad) == report.rows):
             raise refusal(dataset, report)
     with transaction() as connection:
         if known is not None and not bad:
@@ -289,7 +289,10 @@ def _no_cases(connection: Connection, version: DatasetVersion, where: Sequence[s
 def _check_assertions(connection: Connection, panel: Panel, dataset_id: UUID) -> None:
     """Build every case's own scorers once, so that a wrong one is named before anything is paid for."""
     for case in cases_with_assertions(connection, dataset_id):
-        panel.seats_for(case)
+        try:
+            panel.seats_for(case)
+        except AssayError as problem:
+            raise type(problem)(f"case {case.id}: {problem}") from None
 
 
 # Prices

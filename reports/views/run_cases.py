@@ -177,7 +177,9 @@ def _heading(outcome: Ended, deciding: list[str], *, several: bool, alone: bool)
     """Title and a line under it. `alone`: every variant decides."""
     how = "failed" if outcome.verdict == "fail" else "flaky"
     many = count(len(outcome.cases), "case")
-    about = ["They passed some repeats and not others, so that neither pass nor fail is sure."] if how == "flaky" else []
+    about = (
+        ["They passed some repeats and not others, so that neither pass nor fail is sure."] if how == "flaky" else []
+    )
     if not outcome.decides:
         return f"{many} {how} on candidates only", " ".join(
             ["Candidates are shown beside the run and do not decide it.", *about]
@@ -207,9 +209,7 @@ def _group(
     cards: list[Card] = []
     for seen in outcome.cases:
         is_open = outcome.decides and len(anchors) < OPEN_CARDS
-        card, size = _card(
-            seen, outcome, f"case-{len(anchors) + 1}", deciding, is_open=is_open, several=several
-        )
+        card, size = _card(seen, outcome, f"case-{len(anchors) + 1}", deciding, is_open=is_open, several=several)
         if cards and budget[0] < size:
             break
         budget[0] -= size

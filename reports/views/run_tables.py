@@ -516,11 +516,11 @@ def extremes(result: RunResult, anchors: dict[str, str]) -> tuple[Table, ...]:
 def gates_tables(result: RunResult) -> tuple[Table, ...]:
     """The gates that make the verdict; those of candidates apart."""
     decisive = {variant.label for variant in deciding(result)}
-    first = _gates_table("Gates, as the suite declared them before the run",
+    first = _gates_table("Gates, declared before the run",
                          [gate for gate in result.gates if gate.variant in decisive],
                          "The suite declares no gate: nothing could fail this run but errors.")  # fmt: skip
     others = [gate for gate in result.gates if gate.variant not in decisive]
-    return (first, _gates_table("The same gates on candidates, which do not decide", others)) if others else (first,)
+    return (first, _gates_table("Gates of candidates, not deciding", others)) if others else (first,)
 
 
 def _gates_table(caption: str, gates: list[GateResult], empty: str = "") -> Table:
@@ -659,7 +659,11 @@ def provenance(result: RunResult) -> tuple[tuple[str, str], ...]:
         ),
         ("Prompts", prompts or "none"),
         ("Models", "; ".join(models) or "none"),
-        ("Prices of", source.price_date or "nothing was priced"),
+        (
+            "Prices of",
+            source.price_date
+            or ("no price row was used; costs came with the answers" if result.cost_usd else "nothing was priced"),
+        ),
         ("Started, finished", f"{moment(result.started_at)}; {moment(result.finished_at)}"),
         ("Repeats, seed", f"{count(result.repeats, 'repeat')}, seed {source.seed}"),
         ("Code", f"Assay {source.code_version} on {source.platform}"),

@@ -198,7 +198,8 @@ def _cost_kpi(result: RunResult) -> Kpi:
             value="unpriced",
             note=f"no price is known for {count(answers, 'answer')}",
         )
-    note = f"for {count(answers, 'answer')}"
+    kind = _unpaid(result)
+    note = f"for {count(answers, f'{kind} answer' if kind else 'answer')}"
     if cached:
         saved = sum((variant.saved_usd for variant in result.variants), Decimal(0))
         note += f", {count(cached)} from the cache (saved {money(saved)})"
@@ -228,18 +229,10 @@ def _decision(result: RunResult) -> Fact:
         failed = [gate for gate in gates if gate.passed is False]
         unknown = [gate for gate in gates if gate.passed is None]
         if failed or unknown:
-            lead = lead_variant(result)
-            # The gate that the headline speaks of comes first: one page, one story.
-            worst = min(
-                failed or unknown,
-                key=lambda gate: (lead is None or gate.variant != lead.label, gate.gate != "pass_rate"),
-            )
             told = (f"{count(len(failed))} of {count(len(gates), 'gate')} {'fails' if len(failed) == 1 else 'fail'}"
                     if failed else f"{count(len(unknown))} of {count(len(gates), 'gate')} cannot tell")  # fmt: skip
-            whose = f" of {one_line(worst.variant, 40)}" if len(result.variants) > 1 else ""
             told += "" if result.complete else " so far"
-            measured = f"{one_line(worst.value, 60)}; limit {one_line(worst.limit, 40)}"
-            rule = f"{told}, as set in the suite before the run: {gate_name(worst.gate).lower()}{whose} {measured}."
+            rule = f"{told}, as set before the run: {_gates_named(result, failed or unknown)}."
         else:
             held = (
                 "The one gate holds"
@@ -251,8 +244,22 @@ def _decision(result: RunResult) -> Fact:
             if len(labels) == 1 < len(result.variants):
                 held += f" for {one_line(labels[0], 40)}"
             held += "" if result.complete else " so far"
-            rule = f"{held}, as set in the suite before the run."
+            rule = f"{held}, as set before the run."
     return Fact(label="Decision", status=status, sentences=(rule,))
+
+
+def _gates_named(result: RunResult, gates: list[GateResult]) -> str:
+    """The names of some gates, by variant where there are several: "pass rate and cost of small; cost of large"."""
+    by_variant: dict[str, list[str]] = {}
+    for gate in gates:
+        name = gate_name(gate.gate)
+        by_variant.setdefault(gate.variant, []).append(name[:1].lower() + name[1:])
+    told = []
+    for label, names in list(by_variant.items())[:3]:
+        listed = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+        told.append(f"{listed} of {one_line(label, 40)}" if len(result.variants) > 1 else listed)
+    left = len(by_variant) - 3
+    return "; ".join(told) + (f"; and of {count(left, 'more variant')}" if left > 0 else "")
 
 
 def _money(result: RunResult) -> Fact:
@@ -272,11 +279,16 @@ def _money(result: RunResult) -> Fact:
     if result.cap_usd is not None and result.cap_usd > 0:
         used = share(float(result.cost_usd / result.cap_usd))
         sentences.append(f"{used} of the {money(result.cap_usd, trim=True)} limit.")
-    if all(variant.model.startswith(RECORDED) for variant in result.variants):
-        sentences.append("Answers are recorded: nothing was paid for them now.")
-    elif all(variant.simulated for variant in result.variants):
-        sentences.append("Answers are simulated: nothing was paid for them.")
+    if kind := _unpaid(result):
+        sentences.append(f"Answers are {kind}: nothing was paid for them now.")
     return Fact(label="What it cost", status=None, sentences=(" ".join(sentences),))
+
+
+def _unpaid(result: RunResult) -> str:
+    """What the answers are where none of them was paid for in this run; what they cost is what they would."""
+    if all(variant.model.startswith(RECORDED) for variant in result.variants):
+        return "recorded"
+    return "simulated" if all(variant.simulated for variant in result.variants) else ""
 
 
 def _bill(result: RunResult, answers: int, noun: str) -> str:
@@ -318,8 +330,9 @@ def risks(result: RunResult) -> tuple[str, ...]:
     kinds = sum(failed.values(), Counter())
     if total := kinds.total():
         said = ", ".join(f"{count(number)} {ERROR_NAMES[kind]}" for kind, number in kinds.most_common(2))
-        where = _on(result, {label: each.total() for label, each in failed.items()})
-        found.append(f"{count(total, 'call')} failed{where} ({said}) and {'is' if total == 1 else 'are'} in no mean.")
+        where = f"{_on(result, {label: each.total() for label, each in failed.items()})} ({said})"
+        where = where.replace(") (", "; ")  # one pair of brackets says both
+        found.append(f"{count(total, 'call')} failed{where} and {'is' if total == 1 else 'are'} in no mean.")
     for field, words in (
         ("contaminated", "came from another model than the one asked"),
         ("fallbacks", "came from a declared fallback, in no comparison"),

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
@@ -24,19 +24,28 @@ def database_url(given: Settings | None = None) -> str:
     if given.database_url is None:
         return embedded_url(given.home)
     url = given.database_url.get_secret_value()
-    if urlsplit(url).scheme not in ("postgresql", "postgres"):
+    if url.partition("://")[0] not in ("postgresql", "postgres"):
         raise AssayError(
-            "ASSAY_DATABASE_URL has to be a PostgreSQL URL such as postgresql://user:password@host:5432/assay; "
-            f"the one given starts with {urlsplit(url).scheme or 'no scheme'!r}."
+            "ASSAY_DATABASE_URL has to be a PostgreSQL URL such as postgresql://user:password@host:5432/assay."
+        )
+    try:
+        ports = str(conninfo_to_dict(url).get("port") or "5432").split(",")
+    except psycopg.ProgrammingError:  # what libpq says of it repeats the piece that may be the password
+        ports = []
+    if not ports or not all(port.isdecimal() and 0 < int(port) < 65_536 for port in ports):
+        raise AssayError(
+            "ASSAY_DATABASE_URL is no address that PostgreSQL understands. It looks like "
+            "postgresql://user:password@host:5432/assay; in a password, write @ as %40, / as %2F, : as %3A, % as %25."
         )
     return url
 
 
 def described(url: str) -> str:
     """The URL without its password, for messages."""
-    parts = urlsplit(url)
-    where = parts.hostname or "a local socket"
-    return f"{where}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    parts = conninfo_to_dict(url)
+    host, port = str(parts.get("host") or ""), parts.get("port")
+    where = "a local socket" if not host or host.startswith("/") else f"{host}{f':{port}' if port else ''}"
+    return f"{where}/{parts.get('dbname') or ''}"
 
 
 @lru_cache(maxsize=1)

@@ -160,6 +160,9 @@ def test_reading_commands_answer_about_runs_and_refuse_what_they_do_not_know(sto
         (("run", "support-tickets", "--max-cost", "-1"), "not an amount of dollars that could be spent"),
         (("run", "support-tickets", "--max-cost", "NaN"), "not an amount of dollars that could be spent"),
         (("run", "support-tickets", "--max-cost", "ten"), "'ten' is not an amount of dollars"),
+        (("run", "support-tickets", "--max-cost", "1e300"), "more than the ledger can count"),
+        (("run", "support-tickets", "--where", "tag=\udcff"), "is not UTF-8 text"),
+        (("runs", "list", "--suite", "\udcff"), "is not UTF-8 text"),
         (("run", "support-tickets", "--max-time", "0"), "more than nothing"),
         (("run", "support-tickets", "--max-time", "soon"), "'soon' is not a time"),
         (("run", "support-tickets", "--max-time", "nan"), "'nan' is not a time"),
@@ -180,7 +183,7 @@ def test_reading_commands_answer_about_runs_and_refuse_what_they_do_not_know(sto
         (("db",), "Usage: assay db"),
         (("db", "upgrade", "now"), "unexpected extra argument"),
     ],
-    ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
+    ids=lambda given: ascii(" ".join(given)) if isinstance(given, tuple) else "",
 )
 def test_what_cannot_be_meant_exits_with_2_and_says_what_would_do(
     store: str, arguments: tuple[str, ...], said: str

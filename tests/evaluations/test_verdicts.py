@@ -392,6 +392,17 @@ def test_a_failed_blocker_fails_a_suite_that_passes_otherwise_and_the_rate_is_st
     assert judgement.reasons[0].startswith("91.7% of 60 cases pass")
 
 
+def test_of_many_failed_gates_the_headline_tells_the_gravest_and_counts_the_rest() -> None:
+    gates = Gates(pass_rate=0.95, p95_latency_ms=1000)
+    good, bad = (variant(hits, label=label, blockers_failed=1, latency=latency(2000)) for hits, label in
+                 ((50, "good"), (37, "bad")))  # fmt: skip
+    judgement = run(good, bad, gates=gates)
+    assert judgement.sentence == (
+        "Suite fails: bad: 61.7% of 60 cases pass (95% CI 49.0\N{EN DASH}72.9%); 95% required; 5 more gates fail."
+    )
+    assert [reason.partition(":")[0] for reason in judgement.reasons] == ["bad", "bad", "good", "good", "good"]
+
+
 def test_a_candidate_never_decides_but_is_told() -> None:
     judgement = run(variant(), variant(10, label="tiny", gating=False, blockers_failed=3))
     assert judgement.verdict == "pass"

@@ -174,13 +174,14 @@ def a_variant(label: str = "small", cases: tuple[CaseResult, ...] = (), **given:
 
 def a_gate(gate: str = "pass_rate", variant: str = "small", passed: bool | None = True, **given: Any) -> GateResult:
     values = {
-        "pass_rate": ("92.0%", "at least 90%", "92.0% reaches 90%"),
-        "p95_latency_ms": ("1.69 s", "at most 2 s", "within the limit"),
-        "cost_usd": ("$0.42", "at most $5", "within the limit"),
-        "error_share": ("0%", "at most 2%", "within the limit"),
-        "blockers": ("0", "none", "no blocker failed"),
+        "pass_rate": ("92.0%", "at least 90%", "92.0% reaches 90%", 0.92, 0.9),
+        "p95_latency_ms": ("1.69 s", "at most 2 s", "within the limit", 1690.0, 2000.0),
+        "cost_usd": ("$0.42", "at most $5", "within the limit", 0.42, 5.0),
+        "error_share": ("0%", "at most 2%", "within the limit", 0.0, 0.02),
+        "blockers": ("0", "at most 0", "no blocker failed", 0.0, 0.0),
     }[gate]
-    texts: dict[str, Any] = dict(zip(("value", "limit", "why"), values, strict=True))
+    names = ("value", "limit", "why", "measured", "limit_value")
+    texts: dict[str, Any] = dict(zip(names, values, strict=True))
     return GateResult(gate=gate, variant=variant, passed=passed, **{**texts, **given})
 
 
@@ -210,7 +211,7 @@ def a_run(cases: tuple[CaseResult, ...] = (), **given: Any) -> RunResult:
         "gates": tuple(a_gate(variant=label) for label in labels),
         "cases": cases,
         "cases_left_out": 0,
-        "cost_usd": sum((variant.cost_usd for variant in variants), Decimal(0)),
+        "cost_usd": sum((variant.cost_usd for variant in variants), given.get("judge_cost_usd", Decimal(0))),
         "judge_cost_usd": Decimal(0),
         "cap_usd": None,
         "in_flight": (),

@@ -116,3 +116,17 @@ def test_what_a_case_holds_is_written_as_a_person_would() -> None:
     assert shown.plain("text") == "text"
     assert shown.plain(Decimal("1.50")) == "1.50"
     assert shown.plain({"a": ["ü", 1]}) == '{\n "a": [\n  "ü",\n  1\n ]\n}'
+
+
+def test_a_column_of_money_has_its_points_aligned_and_no_more_digits_than_it_earns() -> None:
+    def column(*dollars: str | None) -> list[str]:
+        return shown.money_column([None if each is None else Decimal(each) for each in dollars], unknown="unpriced")
+
+    assert column("0.4066", "0.01937", None, "0") == ["$0.407", "$0.019", "unpriced", "$0.000"]
+    assert column("4.2", "12") == ["$4.20", "$12.00"]
+    assert column("0.00123", "0.0000562") == ["$0.001230", "$0.000056"]
+    assert column("0.005965") == ["$0.00596"], "rounded as it is elsewhere"
+    assert column("0.4", "0.0000000012") == ["$0.400000", "<$0.000001"]
+    assert column("33400", "0.0042") == ["$33.4k", "$0.0042"], "no number of decimals suits both"
+    assert column("0", None) == ["$0", "unpriced"]
+    assert column() == []

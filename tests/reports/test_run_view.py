@@ -1,14 +1,18 @@
 import re
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from markupsafe import Markup
 
+from evaluations.results import CaseResult, RunResult
 from evaluations.verdicts import RunVerdict
+from reports.twins import as_html
 from reports.views import parts
 from reports.views.run import RunView, run_view
 from reports.views.run_cases import DETAIL_CHARS, KEPT_CHARS, SHOWN_CHARS
+from reports.views.run_words import latency_limit, pass_rate_limit
 from tests.reports.builders import (
     a_broken_row,
     a_case,
@@ -85,28 +89,35 @@ def test_key_figures_are_those_of_the_variant_that_fails_its_gate() -> None:
 def test_sentences_about_counts_agree_with_the_result() -> None:
     run = a_realistic_run()
     view = run_view(run)
-    failed = {case.case_id for case in run.cases if case.verdict == "fail"}
-    flaky = {case.case_id for case in run.cases if case.verdict == "flaky"} - failed
-    assert view.cases.groups[0].title.startswith(f"{len(failed)} cases failed")
-    assert view.cases.groups[1].title.startswith(f"{len(flaky)} cases flaky")
+    told: set[str] = set()
+    for group, (verdict, decides, words) in zip(view.cases.groups, (
+        ("fail", True, "failed on a variant that decides"), ("flaky", True, "flaky on a variant that decides"),
+        ("fail", False, "failed on candidates only"), ("flaky", False, "flaky on candidates only"),
+    ), strict=True):  # fmt: skip
+        wanted = {c.case_id for c in run.cases if c.verdict == verdict and (c.variant != "mini") is decides} - told
+        assert group.title == f"{len(wanted)} cases {words}".replace("1 cases", "1 case")
+        assert {card.case for card in group.cards} == wanted
+        told |= wanted
     for variant in run.variants:
-        assert f"{variant.label}: {variant.verdicts['pass']} passed" in view.cases.lede
+        name = variant.label + ("" if variant.gating else " (candidate)")
+        assert f"{name}: {variant.verdicts['pass']} passed" in view.cases.lede
     errors = sum(answer.error is not None for case in run.cases for answer in case.answers)
     assert view.cases.errors is not None
     assert view.cases.errors.caption == f"{errors} calls brought no answer"
-    blockers = sum(variant.blockers_failed for variant in run.variants if variant.gating)
-    assert view.caveats[0].startswith(f"{blockers} cases fail a blocker")
     assert len(view.cases.table.rows) == len(run.cases)
 
 
 def test_the_money_sentence_recomputes() -> None:
     run = a_realistic_run()
-    answers = sum(variant.answers for variant in run.variants)
+    answers = sum(answer.error is None for case in run.cases for answer in case.answers)
+    spent = sum((variant.cost_usd for variant in run.variants), Decimal(0))
     said = fact(run_view(run), "What it cost")
-    assert f"${run.cost_usd:.2f} for {answers} answers" in said
-    per_thousand = re.search(r"\$(\d+\.\d+) per 1,000", said)
+    assert f"${run.cost_usd:.2f} in all: ${spent:.2f} for {answers} answers, $0.12 for judges." in said
+    per_thousand = re.search(r"small: \$(\d+\.\d+) per 1,000", said)
     assert per_thousand is not None
-    assert float(per_thousand.group(1)) == pytest.approx(float(run.cost_usd) / answers * 1000, rel=0.005)
+    small = [answer for case in run.cases if case.variant == "small" for answer in case.answers if not answer.error]
+    cost = float(sum(answer.cost_usd or 0 for answer in small))
+    assert float(per_thousand.group(1)) == pytest.approx(cost / len(small) * 1000, rel=0.005)
     assert f"{float(run.cost_usd) / 20 * 100:.1f}% of the $20 limit" in said
 
 
@@ -118,7 +129,7 @@ def test_cases_of_several_variants_stand_once_with_blockers_first() -> None:
     )
     (group,) = run_view(a_run(cases)).cases.groups
     assert [card.case for card in group.cards] == ["blocked", "minor"]
-    assert [name for name, _ in group.cards[0].outcomes] == ["small", "large"]
+    assert [outcome.variant for outcome in group.cards[0].outcomes] == ["small", "large"]
     assert [block.variant for block in group.cards[0].blocks] == ["small"], "what passed does not bury what did not"
 
 
@@ -165,6 +176,128 @@ def test_the_cards_together_stay_within_their_budget_and_say_what_is_missing() -
     assert 10 < len(group.cards) < 300
     assert total <= DETAIL_CHARS
     assert group.left_out.startswith(f"{len(group.cards)} of 300 in full")
+
+
+def test_the_money_that_no_answer_here_explains_is_named() -> None:
+    run = a_run((a_case("t", "pass"),), cost_usd=Decimal("0.0642"), judge_cost_usd=Decimal("0.04"))
+    assert fact(run_view(run), "What it cost").startswith(
+        "$0.0642 in all: $0.0042 for 1 answer, $0.04 for judges, $0.02 for calls that were made again."
+    )
+    assert fact(run_view(a_run((a_case("t", "pass"),))), "What it cost").startswith("$0.0042 for 1 answer. $4.20 per")
+
+
+def test_recorded_answers_were_not_paid_for_now() -> None:
+    cases = (a_case("t", "pass"),)
+    recorded = a_run(cases, variants=(a_variant("small", cases, model="replay/answers.jsonl"),))
+    assert "nothing was paid for them now" in fact(run_view(recorded), "What it cost")
+    assert kpi(run_view(recorded), "Cost of the run").note == "for 1 recorded answer"
+    assert "nothing was paid" not in fact(run_view(a_run(cases)), "What it cost")
+
+
+def with_candidate(*cases: CaseResult, **given: Any) -> RunResult:
+    """A run in which "small" decides and "next" is a candidate."""
+    variants = (a_variant("small", cases), a_variant("next", cases, gating=False))
+    return a_run(cases, variants=variants, **given)
+
+
+def test_what_decides_comes_before_what_candidates_got_wrong_and_blockers_first_within_each() -> None:
+    run = with_candidate(
+        a_case("d", variant="next", failed_severity="major"),
+        a_case("c", variant="next", failed_severity="blocker"),
+        a_case("b", failed_severity="major"),
+        a_case("a", failed_severity="blocker"),
+        a_case("b", variant="next", failed_severity="blocker", reason="wrong on next"),
+        a_case("e", "flaky"),
+        a_case("c", "error"),
+    )
+    groups = run_view(run).cases.groups
+    assert [(group.title, [card.case for card in group.cards]) for group in groups] == [
+        ("2 cases failed on small", ["a", "b"]),
+        ("1 case flaky on small", ["e"]),
+        ("2 cases failed on candidates only", ["c", "d"]),
+    ]
+    card = groups[0].cards[1]
+    assert [(outcome.variant, outcome.candidate) for outcome in card.outcomes] == [("small", False), ("next", True)]
+    assert [(block.variant, block.candidate) for block in card.blocks] == [("small", False), ("next", True)]
+    assert card.summary != "wrong on next", "the reason is that of the variant that decides"
+    assert [card.is_open for group in groups for card in group.cards] == [True, True, True, False, False]
+    assert as_html(run).count("candidate, not deciding</span>") == 3
+
+
+def test_a_card_is_titled_by_what_the_case_is_about_and_keeps_the_order_of_its_inputs() -> None:
+    inputs = {"subject": "Twice", "body": "word " * 30, "attachment": "", "a": "last"}
+    named, bare = a_case("t-1", description="A second charge", inputs=inputs), a_case("t-2", inputs=inputs)
+    first, second = run_view(a_run((named, bare))).cases.groups[0].cards
+    assert (first.title, first.case, second.title) == ("A second charge", "t-1", "")
+    assert [quote.label for quote in first.inputs] == ["subject", "body", "attachment", "a"]
+    assert [quote.short for quote in first.inputs] == [True, False, True, True]
+    page = as_html(a_run((named, bare)))
+    assert '<bdi>A second charge</bdi> <span class="cno"><bdi>t-1</bdi></span>' in page
+    assert '<span class="cid"><bdi>t-2</bdi></span>' in page
+
+
+def test_gates_and_caveats_of_candidates_stand_apart_and_change_no_verdict() -> None:
+    run = with_candidate(
+        a_case("a", "pass"), a_case("a", "flaky", variant="next"), a_case("b", "error", variant="next"),
+        gates=(a_gate(), a_gate(variant="next", passed=False)),
+    )  # fmt: skip
+    view = run_view(run)
+    assert [cells(table, "variant") for table in view.gates] == [["small"], ["next"]]
+    assert "not deciding" in view.gates[1].caption
+    assert "flaky" not in fact(view, "What could change this")
+    assert "next (candidate, not deciding): 1 failed call, 1 flaky case." in view.caveats
+    assert fact(view, "Decision").startswith("The one gate holds for small")
+
+
+def test_headline_decision_and_key_figures_speak_of_the_same_variant() -> None:
+    run = a_realistic_run()
+    view = run_view(run)
+    assert view.page.verdict.rest.startswith(" small: 83.3% of 60 cases pass")
+    assert kpi(view, "Pass rate").note.startswith("small: ")
+    assert fact(view, "Decision") == (
+        "4 of 10 gates fail, as set before the run: blockers and p95 latency of large; pass rate and blockers of small."
+    )
+    assert "6 calls failed (large 2, small 4; 6 timed out) and are in no mean." in view.caveats
+
+
+def test_the_page_says_a_failed_blocker_once() -> None:
+    cases = (a_case("a", failed_severity="blocker"),)
+    failing = a_gate("blockers", passed=False, why="a blocker failed in 1 case; 0 allowed")
+    assert not any("blocker" in caveat for caveat in run_view(a_run(cases, gates=(failing,))).caveats)
+    allowed = run_view(a_run(cases, gates=(a_gate("blockers"),)))
+    assert allowed.caveats[0] == "1 case fails a blocker."
+
+
+def test_a_gate_with_confidence_is_not_reached_by_the_number_alone() -> None:
+    cases = tuple(a_case("t", "pass", variant=label) for label in ("a", "b"))
+    variants = tuple(a_variant(label, cases, pass_rate=a_rate(55, 60)) for label in ("a", "b"))
+    gates = (a_gate(variant="a", passed=None), a_gate(variant="b", passed=None))
+    main = run_view(a_run(cases, variants=variants, gates=gates)).main
+    assert main is not None
+    assert main.title == "None of 2 variants clears the 90% gate; for 2 the data cannot tell"
+
+
+def test_a_lead_within_the_intervals_is_not_called_clear() -> None:
+    cases = tuple(a_case("t", "pass", variant=label) for label in ("a", "b"))
+
+    def title(best: int) -> str:
+        rates = {"a": a_rate(best, 60), "b": a_rate(20, 60)}
+        variants = tuple(a_variant(label, cases, pass_rate=rate) for label, rate in rates.items())
+        main = run_view(a_run(cases, variants=variants, gates=())).main
+        assert main is not None
+        return main.title
+
+    assert title(58) == "a passes most: 96.7% of its cases"
+    assert title(24) == "a passes most: 40.0% of its cases, not clearly more than the next"
+
+
+def test_limits_are_numbers_and_never_read_from_words() -> None:
+    cases = tuple(a_case(f"t-{i}", "pass") for i in range(3))
+    gates = (a_gate(limit="at least ninety", limit_value=0.5), a_gate("p95_latency_ms", limit="?", limit_value=1500.0))
+    run = a_run(cases, gates=gates)
+    assert pass_rate_limit(run) == 0.5
+    assert latency_limit(run, "small") == 1500
+    assert latency_limit(run, "other") is None
 
 
 def test_an_error_is_listed_apart_with_its_message_and_never_as_failed() -> None:
@@ -218,7 +351,7 @@ def test_unpriced_is_never_zero() -> None:
 def test_a_partly_priced_run_costs_at_least_what_is_known() -> None:
     cases = (a_case("a", "pass"), a_case("b", "pass", answers=(an_answer(cost_usd=None),)))
     view = run_view(a_run(cases))
-    assert fact(view, "What it cost").startswith("At least $0.0042 for 1 priced answer, $4.20 per 1,000.")
+    assert fact(view, "What it cost").startswith("At least $0.0042 for 1 priced answer. $4.20 per 1,000 answers.")
     status = kpi(view, "Cost of the run").status
     assert status is not None
     assert status.word == "and 1 unpriced"

@@ -98,6 +98,22 @@ def test_junit_tells_failures_errors_and_skips_apart() -> None:
     assert small.find("testcase[@name='c']/error").get("type") == "timeout"  # type: ignore[union-attr]
 
 
+def test_junit_of_a_candidate_turns_no_build_red() -> None:
+    cases = (a_case("a", "flaky"), *(a_case(v, v, variant="next") for v in ("fail", "flaky", "error", "pass")))
+    variants = (a_variant("small", cases), a_variant("next", cases, gating=False))
+    root = ElementTree.fromstring(as_junit(a_run(cases, variants=variants)))
+    assert [root.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["5", "1", "0", "3"]
+    small, following = root.findall("testsuite")
+    assert [failure.get("type") for failure in small.iter("failure")] == ["flaky"]
+    assert following.find("properties/property[@name='gating']").get("value") == "false"  # type: ignore[union-attr]
+    told = {case.get("name"): case for case in following.findall("testcase")}
+    assert [child.tag for name in ("fail", "flaky", "error") for child in told[name]] == ["skipped", "system-out"] * 3
+    assert [child.tag for child in told["pass"]] == []
+    message = told["fail"].find("skipped").get("message")  # type: ignore[union-attr]
+    assert message == "candidate, not deciding: fail: label: said 'billing', expected 'refund'"
+    assert "said 'billing', expected 'refund'" in (told["fail"].findtext("system-out") or "")
+
+
 @pytest.mark.parametrize("hostile", XSS)
 def test_junit_stays_well_formed_whatever_was_said(hostile: str) -> None:
     case = a_case(hostile, reason=hostile, variant=hostile, answers=(
@@ -125,11 +141,43 @@ def test_the_comment_counts_what_the_result_counts() -> None:
         assert [int(cell) for cell in cells[2:5]] == [variant.verdicts[v] for v in ("fail", "flaky", "error")]
 
 
+def test_a_comment_has_a_line_for_each_case_and_sets_candidates_apart() -> None:
+    cases = (
+        a_case("c", variant="next", failed_severity="blocker", reason="off"),
+        a_case("a", variant="next"),
+        a_case("a", reason="wrong"),
+        a_case("b", "flaky", reason="1 of 3"),
+        a_case("b", "error", variant="next"),
+    )
+    variants = (a_variant("small", cases), a_variant("next", cases, gating=False))
+    gates = (a_gate(passed=False, why="92% of 9 cases pass; 95% required"), a_gate(variant="next", passed=False),
+             a_gate("cost_usd", variant="next", passed=None))  # fmt: skip
+    lines = as_markdown(a_run(cases, variants=variants, gates=gates)).splitlines()
+    assert [line for line in lines if line.startswith("- ")] == [
+        "- `a` failed on `small`, on candidate `next`: `wrong`",
+        "- `b` is flaky on `small`, ended in an error on candidate `next`: `1 of 3`",
+        "- `c` failed on candidate `next` (not deciding): `off`",
+    ]
+    assert "Gates that do not hold: `small`: 92% of 9 cases pass; 95% required." in lines
+    assert "Candidates, not deciding: `next` fails on pass rate, cannot tell on cost." in lines
+
+
+def test_a_full_comment_keeps_its_last_line() -> None:
+    labels = [f"v{number}" for number in range(9)]
+    cases = tuple(a_case(f"t-{i}", variant=label) for i in range(9) for label in labels)
+    variants = tuple(a_variant(label, cases, gating=label < "v5") for label in labels)
+    gates = tuple(a_gate(gate, variant=label, passed=False) for label in labels for gate in ("pass_rate", "cost_usd"))
+    text = as_markdown(a_run(cases, variants=variants, gates=gates, complete=False, stop_reason="time"))
+    assert len(text.splitlines()) == COMMENT_LINES
+    assert text.splitlines()[-1].endswith("; 3 more variants in the report.")
+    assert "- and 4 more in the report" in text
+
+
 @pytest.mark.parametrize("hostile", MARKDOWN)
 def test_a_comment_neither_mentions_links_embeds_nor_breaks_out(hostile: str) -> None:
     case = a_case(hostile, reason=hostile, variant=hostile)
     text = as_markdown(a_run((case,), sentence=f"Failed: {hostile}", suite=hostile, verdict="fail",
-                             gates=(a_gate(variant=hostile, passed=False, value=hostile),)))  # fmt: skip
+                             gates=(a_gate(variant=hostile, passed=False, why=hostile),)))  # fmt: skip
     assert len(text.splitlines()) <= COMMENT_LINES
     # What is left when code spans are taken out is read by Markdown.
     read = re.sub(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)", "", text)
