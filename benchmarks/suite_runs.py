@@ -49,11 +49,12 @@ def compare(count: int, url: str, rounds: int) -> None:
         for name in names:
             runs[name].append(job(name, count, url))
     say(f"\n{count:,} cases, 100 at once, server latency 50 ms; median of {rounds}")
-    say(f"  {'':<14}{'start-up':>10}{'after it':>10}{'wall/case':>12}{'CPU/case':>11}{'memory':>9}")
+    say(f"  {'':<14}{'start-up':>10}{'calls':>10}{'conclude':>10}{'wall/case':>12}{'CPU/case':>11}{'memory':>9}")
     for name in names:
         wall, cpu = middle(runs[name], "wall_s"), middle(runs[name], "cpu_s")
         say(
             f"  {name:<14}{middle(runs[name], 'start_up_s'):>8.2f} s{wall:>8.2f} s"
+            f"{middle(runs[name], 'conclude_s'):>8.2f} s"
             f"{1000 * wall / count:>9.3f} ms{1000 * cpu / count:>8.3f} ms{middle(runs[name], 'rss_mb'):>6.0f} MB"
         )
     for ours, bare in ((OURS_LITELLM, BARE_LITELLM), (OURS_DIRECT, BARE_AIOHTTP)):
@@ -97,7 +98,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="assay-bench-home-") as home:
         os.environ["ASSAY_HOME"] = home
         os.environ.pop("ASSAY_DATABASE_URL", None)
-        server = subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of our own
+        server = subprocess.Popen(
             [sys.executable, "-m", "tests.fakes.openai_server", "--port", "0", "--latency-ms", "50", "--text", "right"],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -115,7 +116,7 @@ def main() -> None:
             single_cases(url, given.rounds)
         finally:
             server.kill()
-            subprocess.run([sys.executable, "-m", "cli", "db", "stop"], cwd=ROOT, capture_output=True, check=False)  # noqa: S603
+            subprocess.run([sys.executable, "-m", "cli", "db", "stop"], cwd=ROOT, capture_output=True, check=False)
 
 
 if __name__ == "__main__":

@@ -184,6 +184,24 @@ class InFlightCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderResult:
+    """What a run met at one of its models, over all its executions."""
+
+    label: str
+    model: str
+    attempts: int
+    """Calls that went out, retries included."""
+    retries: int
+    rate_limited: int
+    """Attempts that were refused as too many."""
+    waited_ms: float
+    """Waiting for slots, rates, the circuit breaker and between attempts, summed over calls; never latency."""
+    breaker_openings: int
+    advice: str
+    """What one might do about the limits that were met; empty when none were."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantinedRow:
     line: int
     case_id: str | None
@@ -244,6 +262,7 @@ class RunResult:
     cap_usd: Decimal | None
     in_flight: tuple[InFlightCall, ...]
     quarantined: tuple[QuarantinedRow, ...]
+    providers: tuple[ProviderResult, ...] = ()
     simulated: bool
     sample_data: bool
     """The dataset says that its cases or answers were made up for demonstration."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -21,6 +22,7 @@ from evaluations.results import (
     InFlightCall,
     Latency,
     Provenance,
+    ProviderResult,
     RunResult,
     ScoreResult,
     ScorerResult,
@@ -38,7 +40,7 @@ from tasks.store.answers import StoredAnswer, abandoned_calls, answers_at, score
 from tasks.store.database import transaction
 from tasks.store.datasets import cases_at, dataset_of, quarantined_of
 from tasks.store.results import AnswerTotals, VerdictLine, VerdictTotals
-from tasks.store.runs import StoredRun, progress_of, run_of, set_verdict, shards_of
+from tasks.store.runs import StoredRun, progress_of, provider_stats, run_of, set_verdict, shards_of
 
 DEEPEST_K = 100
 """pass@k is shown up to this k."""
@@ -120,6 +122,7 @@ def _result(connection: Connection, run: StoredRun, panel: Panel) -> RunResult:
             for call in abandoned_calls(connection, run.answers_of)
         ),
         quarantined=quarantined_of(connection, run.dataset_id),
+        providers=_providers(provider_stats(connection, run.answers_of)),
         simulated=any(variant.simulated for variant in variants),
         sample_data=dataset.sample_data,
         provenance=Provenance(
@@ -134,6 +137,26 @@ def _result(connection: Connection, run: StoredRun, panel: Panel) -> RunResult:
         ),
         actor=run.actor,
         rescored_from=None if run.rescored_from is None else str(run.rescored_from),
+    )
+
+
+def _providers(stats: Sequence[Mapping[str, Any]]) -> tuple[ProviderResult, ...]:
+    """The executions of a run added up by model; the last advice stands."""
+    by_label: dict[str, list[Mapping[str, Any]]] = {}
+    for each in stats:
+        by_label.setdefault(each["label"], []).append(each)
+    return tuple(
+        ProviderResult(
+            label=label,
+            model=some[-1]["model"],
+            attempts=sum(each["attempts"] for each in some),
+            retries=sum(each["retries"] for each in some),
+            rate_limited=sum(each["rate_limited"] for each in some),
+            waited_ms=sum(each["slot_wait_ms"] + each["backoff_wait_ms"] for each in some),
+            breaker_openings=sum(each["breaker_openings"] for each in some),
+            advice=some[-1]["advice"] or "",
+        )
+        for label, some in by_label.items()
     )
 
 

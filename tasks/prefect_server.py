@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,7 +73,7 @@ def recorded_server(home: Path) -> Server | None:
     """The server that was recorded under this home, if it answers."""
     try:
         record = json.loads(_record(home).read_text())
-        server = Server(record["api_url"], record["pid"])
+        server = Server(str(record["api_url"]), record["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return server if _healthy(server.api_url) else None
@@ -98,10 +98,16 @@ def stop_server(home: Path) -> bool:
 def _named(api_url: str) -> Server:
     if not _healthy(api_url):
         raise InfrastructureError(
-            f"no Prefect server answers at {api_url} (ASSAY_PREFECT_API_URL). Start it, correct the address, "
-            "or unset the variable to use a server of Assay's own."
+            f"no Prefect server answers at {_without_login(api_url)} (ASSAY_PREFECT_API_URL). Start it, correct "
+            "the address, or unset the variable to use a server of Assay's own."
         )
     return Server(api_url, None)
+
+
+def _without_login(api_url: str) -> str:
+    """An address may hold a password; a message may not."""
+    scheme, sign, rest = api_url.rpartition("://")
+    return scheme + sign + rest.rpartition("@")[2]
 
 
 def _own(home: Path, told: Callable[[str], None]) -> Server:
@@ -143,15 +149,18 @@ def _start(home: Path) -> Server:
 
 
 def _healthy(api_url: str) -> bool:
-    parts = urlsplit(api_url)
-    connection = HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=5)
+    connection: HTTPConnection | None = None
     try:
+        parts = urlsplit(api_url)
+        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=5)
         connection.request("GET", f"{parts.path.rstrip('/')}/health")
         return connection.getresponse().status == 200
-    except (OSError, HTTPException):
+    except (OSError, HTTPException, ValueError):  # ValueError: no address at all
         return False
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def _free_port() -> int:

@@ -97,9 +97,7 @@ class OrdinalLabel(Label):
     """
 
     def __post_init__(self) -> None:
-        if len(set(map(bare_label, self.labels))) < 2 or len(self.labels) != len(
-            set(map(bare_label, self.labels))
-        ):
+        if len(set(map(bare_label, self.labels))) < 2 or len(self.labels) != len(set(map(bare_label, self.labels))):
             raise ValueError("labels wants the scale in order: two or more different labels")
 
     def judged(self, named: str, target: str) -> Score:
@@ -107,9 +105,7 @@ class OrdinalLabel(Label):
         steps = abs(scale.index(named) - scale.index(target))
         if not steps:
             return FULL
-        return Scored(
-            1 - steps / (len(scale) - 1), f"wanted {quoted(target)}, said {quoted(named)}, {steps} off"
-        )
+        return Scored(1 - steps / (len(scale) - 1), f"wanted {quoted(target)}, said {quoted(named)}, {steps} off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

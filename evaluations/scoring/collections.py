@@ -46,9 +46,7 @@ class ListReading(Compared):
             return nothing_expected(self.expected_field)
         if isinstance(value, Mapping):
             return Unscored("the expectation is an object: name the list with expected_field")
-        wanted = (
-            [text_of(item) for item in value] if _is_items(value) else items_in(text_of(value), self.split)
-        )
+        wanted = [text_of(item) for item in value] if _is_items(value) else items_in(text_of(value), self.split)
         try:
             said = self.part(answer.text)
         except TimeoutError:
@@ -219,9 +217,7 @@ class HitAt(ListReading):
     def compare_lists(self, said: list[str], wanted: list[str]) -> Score:
         if set(said[: self.k]) & set(wanted):
             return FULL
-        return Scored(
-            0.0, f"wanted {listed(wanted, 3)} in the first {self.k}, said {listed(said[: self.k], 3)}"
-        )
+        return Scored(0.0, f"wanted {listed(wanted, 3)} in the first {self.k}, said {listed(said[: self.k], 3)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,11 +261,7 @@ class Ndcg(ListReading):
         gained = sum(gains.get(item, 0.0) / math.log2(at + 2) for at, item in enumerate(ranked))
         ideal = sum(gains[item] / math.log2(at + 2) for at, item in enumerate(order[: self.k]))
         value = min(1.0, gained / ideal)
-        return (
-            FULL
-            if value > 1 - 1e-12
-            else Scored(value, f"wanted {listed(order, 3)}, said {listed(ranked, 3)}")
-        )
+        return FULL if value > 1 - 1e-12 else Scored(value, f"wanted {listed(order, 3)}, said {listed(ranked, 3)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,9 +88,7 @@ class ParagraphFirstWord(OfText):
             return Scored(0.0, f"{plural(len(parts), 'paragraph')}, wanted {self.paragraphs}")
         if len(parts) < self.paragraph:
             return Scored(0.0, f"{plural(len(parts), 'paragraph')}, so there is no number {self.paragraph}")
-        first = (
-            parts[self.paragraph - 1].split()[0].strip("\"'\u201c\u201d\u2018\u2019.,;:!?()[]*_").casefold()
-        )
+        first = parts[self.paragraph - 1].split()[0].strip("\"'\u201c\u201d\u2018\u2019.,;:!?()[]*_").casefold()
         if first == self.word.strip().casefold():
             return FULL
         return Scored(
@@ -107,12 +105,7 @@ class HighlightCount(Counted):
     def count(self, text: str) -> int:
         # A bold stretch is found by its own pattern: between its doubled stars the first one finds only
         # blanks.
-        return sum(
-            1
-            for pattern in (_HIGHLIGHT, _BOLD)
-            for match in pattern.findall(text)
-            if match.strip("*").strip()
-        )
+        return sum(1 for pattern in (_HIGHLIGHT, _BOLD) for match in pattern.findall(text) if match.strip("*").strip())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,9 +267,7 @@ class NoComma(OfText):
         used = {sign: text.count(sign) for sign in self.signs if sign in text}
         if not used:
             return FULL
-        return Scored(
-            0.0, ", ".join(f"{sign!r} occurs {plural(times, 'time')}" for sign, times in used.items())
-        )
+        return Scored(0.0, ", ".join(f"{sign!r} occurs {plural(times, 'time')}" for sign, times in used.items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,9 +327,7 @@ class MarkdownTable(OfText):
             return Scored(0.0, f"no Markdown table in {quoted(text)}")
         why = ""
         for header, rows in tables:
-            if self.columns and [cell.casefold() for cell in header] != [
-                name.casefold() for name in self.columns
-            ]:
+            if self.columns and [cell.casefold() for cell in header] != [name.casefold() for name in self.columns]:
                 why = why or f"wanted the columns {listed(self.columns)}, said {listed(header)}"
             elif rows < self.rows_at_least:
                 why = why or f"{plural(rows, 'row')}, wanted {self.rows_at_least} or more"

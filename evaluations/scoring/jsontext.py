@@ -193,9 +193,7 @@ def _closing_quote(rest: str) -> int:
     return string.end() if string else len(rest)
 
 
-def _unordered_difference(
-    wanted: Sequence[Any], got: Sequence[Any], here: str, options: dict[str, Any]
-) -> str | None:
+def _unordered_difference(wanted: Sequence[Any], got: Sequence[Any], here: str, options: dict[str, Any]) -> str | None:
     if len(wanted) * len(got) > 1_000_000:
         return f"{here} has too many items to compare without order ({len(got)})"
     left = list(got)

@@ -41,9 +41,7 @@ class Numeric(Compared):
     """Read 12 % as 0.12, in the answer and in the expectation."""
 
     def read(self, text: str) -> list[Decimal]:
-        return numbers_in(
-            text, decimal_comma=self.decimal_comma, percent_as_fraction=self.percent_as_fraction
-        )
+        return numbers_in(text, decimal_comma=self.decimal_comma, percent_as_fraction=self.percent_as_fraction)
 
     def equal(self, said: Decimal, wanted: Decimal) -> bool:
         allowed = max(
@@ -92,9 +90,7 @@ class AnyNumber(Numeric):
         found = self.read(said)
         if any(self.equal(number, target[0]) for number in found):
             return FULL
-        return Scored(
-            0.0, f"wanted {shown(target[0])}, said {listed([shown(n) for n in found]) or 'no number'}"
-        )
+        return Scored(0.0, f"wanted {shown(target[0])}, said {listed([shown(n) for n in found]) or 'no number'}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,9 +187,7 @@ class NoPii(OfText):
         if not leaks:
             return FULL
         shown = ", ".join(f"{kind} {masked(value)}" for kind, value in leaks[:3])
-        return Scored(
-            0.0, f"personal data: {shown}" + (f" and {len(leaks) - 3} more" if len(leaks) > 3 else "")
-        )
+        return Scored(0.0, f"personal data: {shown}" + (f" and {len(leaks) - 3} more" if len(leaks) > 3 else ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,9 +233,7 @@ class Links(OfText):
         hosts = [match[1].casefold().rstrip(".") for match in _LINK.finditer(text)]
         allowed = [host.casefold().strip(".") for host in self.allowed]
         strange = [
-            host
-            for host in dict.fromkeys(hosts)
-            if not any(f".{host}".endswith(f".{free}") for free in allowed)
+            host for host in dict.fromkeys(hosts) if not any(f".{host}".endswith(f".{free}") for free in allowed)
         ]
         return Scored(0.0, f"links to {listed(strange)}") if strange else FULL
 
@@ -315,10 +311,7 @@ def _is_pii(kind: PiiKind, value: str) -> bool:
             # Never issued: area 000, 666 and 900-999, group 00, serial 0000 (US Social Security
             # Administration).
             return (
-                digits[:3] not in ("000", "666")
-                and digits[0] != "9"
-                and digits[3:5] != "00"
-                and digits[5:] != "0000"
+                digits[:3] not in ("000", "666") and digits[0] != "9" and digits[3:5] != "00" and digits[5:] != "0000"
             )
         case "ipv4":
             return all(int(part) < 256 for part in value.split("."))
@@ -372,9 +365,7 @@ _PII: dict[PiiKind, re.Pattern[str]] = {
     "card": re.compile(r"(?<![\w.-])[3-6](?:[ -]?[0-9]){12,18}(?![\w])(?!\.[0-9])"),
     "ssn": re.compile(r"(?<![\w-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![\w-])"),
     "ipv4": re.compile(r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w]|\.[0-9])"),
-    "email": re.compile(
-        r"(?<![\w.+%-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w@-])"
-    ),
+    "email": re.compile(r"(?<![\w.+%-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w@-])"),
     "phone": re.compile(
         r"(?<![\w.+-])(?:\+[0-9]{1,3}(?:[ .-]?\(?[0-9]{1,4}+\)?){2,6}+"
         r"|\(?[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{4})(?![\w])"
@@ -384,9 +375,7 @@ _PII: dict[PiiKind, re.Pattern[str]] = {
 _SECRETS: dict[str, re.Pattern[str]] = {
     "API key": re.compile(r"(?<![\w-])(?:sk|pk|rk)-[A-Za-z0-9_-]{20,200}(?![\w-])"),
     "AWS access key": re.compile(r"(?<!\w)(?:AKIA|ASIA)[A-Z0-9]{16}(?!\w)"),
-    "GitHub token": re.compile(
-        r"(?<!\w)(?:gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_[A-Za-z0-9_]{22,251})(?!\w)"
-    ),
+    "GitHub token": re.compile(r"(?<!\w)(?:gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_[A-Za-z0-9_]{22,251})(?!\w)"),
     "Google API key": re.compile(r"(?<!\w)AIza[A-Za-z0-9_-]{35}(?![\w-])"),
     "Slack token": re.compile(r"(?<!\w)xox[abprs]-[A-Za-z0-9-]{10,250}(?![\w-])"),
     "Stripe key": re.compile(r"(?<!\w)[sr]k_(?:live|test)_[A-Za-z0-9]{16,200}(?!\w)"),

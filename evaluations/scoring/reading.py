@@ -89,13 +89,7 @@ class OfText:
 
     def absent(self, how: str, text: str) -> Score:
         """What an answer without the part that counts is worth."""
-        where = (
-            "in the answer"
-            if not self.quotes
-            else f"in {tail(text)}"
-            if text.strip()
-            else "in a blank answer"
-        )
+        where = "in the answer" if not self.quotes else f"in {tail(text)}" if text.strip() else "in a blank answer"
         why = f"{how} {where}"
         return Unscored(why) if self.missing == "unscored" else Scored(0.0, why)
 
@@ -291,9 +285,7 @@ def nothing_expected(field: str | None) -> Unscored:
 
 def too_slow(text: str) -> Unscored:
     """A search was given up: the pattern needs exponential time on this answer."""
-    return Unscored(
-        f"a pattern took too long on this answer ({len(text):,} characters); simplify the pattern"
-    )
+    return Unscored(f"a pattern took too long on this answer ({len(text):,} characters); simplify the pattern")
 
 
 @lru_cache(maxsize=64)

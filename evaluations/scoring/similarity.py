@@ -89,9 +89,7 @@ class TokenSet(Alike):
     def likeness(self, said: str, wanted: str) -> float:
         from rapidfuzz.fuzz import token_set_ratio
 
-        return (
-            token_set_ratio(said, wanted) / 100 if said.split() and wanted.split() else float(said == wanted)
-        )
+        return token_set_ratio(said, wanted) / 100 if said.split() and wanted.split() else float(said == wanted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -323,9 +323,7 @@ def call_in(value: Any) -> tuple[str, Mapping[str, Any]] | None:
     if not isinstance(value, Mapping):
         return None
     name = next((value[key] for key in ("name", "tool", "function") if isinstance(value.get(key), str)), None)
-    given: Any = next(
-        (value[key] for key in ("arguments", "args", "input", "parameters") if key in value), {}
-    )
+    given: Any = next((value[key] for key in ("arguments", "args", "input", "parameters") if key in value), {})
     if isinstance(given, str):
         given = parsed(given)
     return (name, given) if name is not None and isinstance(given, Mapping) else None

@@ -125,9 +125,7 @@ class InOrder(Loosely):
             at = text.find(alike, at)
             if at < 0:
                 after = f" after {quoted(wanted[done - 1], 40)}" if done else ""
-                return Scored(
-                    done / len(wanted), f"{quoted(part, 40)} does not occur{after} in {quoted(said)}"
-                )
+                return Scored(done / len(wanted), f"{quoted(part, 40)} does not occur{after} in {quoted(said)}")
             at += len(alike)
         return FULL
 
@@ -222,9 +220,7 @@ class NoEcho(Compared):
         if not leaked:
             return FULL
         # The reason does not repeat what must not be repeated.
-        return Scored(
-            1 - len(leaked) / len(runs), f"repeats {len(leaked) / len(runs):.0%} of the protected text"
-        )
+        return Scored(1 - len(leaked) / len(runs), f"repeats {len(leaked) / len(runs):.0%} of the protected text")
 
     def score(self, case: Case, answer: Answer) -> Score:
         """Every text of a list is protected, so the worst one decides."""
@@ -250,9 +246,7 @@ class WordsInCommon(Loosely):
         lacking = needed - set(re.findall(r"\w+", composed(said).casefold()))
         if not lacking:
             return FULL
-        return Scored(
-            1 - len(lacking) / len(needed), f"lacks {listed(sorted(lacking))} of {len(needed)} words"
-        )
+        return Scored(1 - len(lacking) / len(needed), f"lacks {listed(sorted(lacking))} of {len(needed)} words")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

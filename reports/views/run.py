@@ -29,6 +29,7 @@ class RunView:
     scorers: Table
     caveats: tuple[str, ...]
     in_flight: Table | None
+    providers: Table | None
     quarantined: Table | None
     provenance: tuple[tuple[str, str], ...]
     method: tuple[str, ...]
@@ -43,6 +44,7 @@ def run_view(result: RunResult) -> RunView:
     cost = run_tables.cost_figure(result)
     figures = ((cost,) if cost else ()) + run_tables.latency_figures(result)
     in_flight = run_tables.in_flight_table(result)
+    providers = run_tables.providers_table(result)
     quarantined = run_tables.quarantined_table(result)
     contents = [
         ("verdict", "Verdict"),
@@ -50,7 +52,7 @@ def run_view(result: RunResult) -> RunView:
         *((("variants", "Variants"),) if answered else ()),
         *((("spending", "Cost and latency"),) if answered else ()),
         ("gates", "Gates and scorers"),
-        *((("caveats", "Keep in mind"),) if caveats or in_flight or quarantined else ()),
+        *((("caveats", "Keep in mind"),) if caveats or in_flight or providers or quarantined else ()),
         ("cases", "All cases"),
         ("provenance", "Provenance"),
         ("method", "Method"),
@@ -84,6 +86,7 @@ def run_view(result: RunResult) -> RunView:
         scorers=run_tables.scorers_table(result),
         caveats=caveats,
         in_flight=in_flight,
+        providers=providers,
         quarantined=quarantined,
         provenance=run_tables.provenance(result),
         method=_method(result),

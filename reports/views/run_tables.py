@@ -616,6 +616,38 @@ def in_flight_table(result: RunResult) -> Table | None:
     )
 
 
+def providers_table(result: RunResult) -> Table | None:
+    """The limits that calls met; nothing where there were none."""
+    met = [each for each in result.providers if each.rate_limited or each.retries or each.breaker_openings]
+    if not met:
+        return None
+    return Table(
+        caption="Limits and failures that calls met at their providers",
+        columns=(
+            Column("model", "Model"),
+            Column("attempts", "Attempts", right=True),
+            Column("retries", "Retries", right=True),
+            Column("refused", "Refused as too many", right=True),
+            Column("openings", "Circuit opened", right=True),
+            Column("waited", "Waited, all calls", right=True),
+            Column("advice", "What might help"),
+        ),
+        rows=tuple(
+            (
+                Cell(one_line(each.label, 60)),
+                Cell(count(each.attempts)),
+                Cell(count(each.retries)),
+                Cell(count(each.rate_limited)),
+                Cell(count(each.breaker_openings)),
+                Cell(duration(each.waited_ms)),
+                Cell(one_line(each.advice, 300)),
+            )
+            for each in met
+        ),
+        note="Waiting is in no latency; a call that was tried again and answered counts as answered.",
+    )
+
+
 def quarantined_table(result: RunResult) -> Table | None:
     if not result.quarantined:
         return None

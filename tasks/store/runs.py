@@ -309,9 +309,7 @@ def add_provider_stats(connection: Connection, run_id: UUID, stats: Sequence[Map
 
 def provider_stats(connection: Connection, run_id: UUID) -> list[dict[str, Any]]:
     """What all executions of a run met, one entry for each execution and model."""
-    return list(
-        connection.execute(text("SELECT providers FROM runs WHERE id = :run"), {"run": run_id}).scalar_one()
-    )
+    return list(connection.execute(text("SELECT providers FROM runs WHERE id = :run"), {"run": run_id}).scalar_one())
 
 
 def set_verdict(connection: Connection, run_id: UUID, verdict: str, sentence: str, report: str | None) -> None:

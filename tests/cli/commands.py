@@ -173,7 +173,7 @@ def from_vendor(url: str, **given: Any) -> dict[str, Any]:
 def rows(url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
     """What the store has, read past the code under test."""
     with psycopg.connect(url) as connection:
-        return connection.execute(query, values or None).fetchall()  # type: ignore[arg-type]
+        return connection.execute(query, values or None).fetchall()
 
 
 def runs_in(url: str) -> int:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import cast
 
 PRELOADED = (
     "pytest",
@@ -30,7 +29,7 @@ _context.set_forkserver_preload(list(PRELOADED))
 
 def forked(arguments: list[str], env: Mapping[str, str], cwd: Path, out: Path, err: Path) -> ForkServerProcess:
     """The process, started; its output goes to two files."""
-    process = cast(ForkServerProcess, _context.Process(target=_command, args=(arguments, dict(env), str(cwd), out, err)))
+    process = _context.Process(target=_command, args=(arguments, dict(env), str(cwd), out, err))
     process.start()
     return process
 

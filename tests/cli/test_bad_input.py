@@ -53,7 +53,9 @@ def a_gzip_bomb(folder: Path) -> Path:
 
 
 def real_models(folder: Path, **model: Any) -> Path:
-    return a_suite_file(folder, models={"name": "m", "api_base": "http://127.0.0.1:9/v1", "transport": "direct", **model})
+    return a_suite_file(
+        folder, models={"name": "m", "api_base": "http://127.0.0.1:9/v1", "transport": "direct", **model}
+    )
 
 
 BAD: dict[str, tuple[Callable[[Path], Path | str], list[str]]] = {
@@ -74,7 +76,10 @@ BAD: dict[str, tuple[Callable[[Path], Path | str], list[str]]] = {
     "a 10 MB case": (lambda folder: with_cases(folder, one_case(expected="x" * 10_000_000)), ["line 1", "MB"]),
     "a NUL in a case": (lambda folder: with_cases(folder, one_case(expected="a\0b")), ["line 1", "NUL"]),
     "half a surrogate pair": (lambda folder: with_cases(folder, one_case(expected="\ud83d")), ["line 1", "surrogate"]),
-    "an unknown scorer": (lambda folder: a_suite_file(folder, scorers=["exat"]), ["suite.yaml:", "did you mean 'exact'?"]),
+    "an unknown scorer": (
+        lambda folder: a_suite_file(folder, scorers=["exat"]),
+        ["suite.yaml:", "did you mean 'exact'?"],
+    ),
     "an unknown setting of a scorer": (
         lambda folder: a_suite_file(folder, scorers=[{"scorer": "word_count", "atleast": 1}]),
         ["suite.yaml:", "unknown key 'atleast'; did you mean 'at_least'?"],

@@ -1,7 +1,8 @@
-"""Exit codes: 0 pass, 1 quality, 2 usage, 3 provider or infrastructure, 4 limits, 5 inconclusive (130: interrupting)."""
+"""Exit codes: 0 pass, 1 quality, 2 usage, 3 provider or infrastructure, 4 limits, 5 inconclusive."""
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.cli.commands import a_suite_file, assay, assay_here, result_of, rows, runs_in, simulated
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-SLOW = {"p50_ms": 400, "p95_ms": 401, "time_scale": 1.0}
+SLOW: dict[str, Any] = {"p50_ms": 400, "p95_ms": 401, "time_scale": 1.0}
 """A simulated model that really takes 0.4 s a call."""
 
 
@@ -26,7 +27,7 @@ def test_a_passing_suite_exits_with_0_when_it_runs_is_resumed_and_is_rescored(st
     assert (done["verdict"], done["exit_code"]) == ("pass", 0)
     assert done["sentence"].startswith("SIMULATED: Suite passes")
     assert Path(done["report"]).is_file()
-    tests = ElementTree.parse(junit).getroot().iter("testcase")  # noqa: S314
+    tests = ElementTree.parse(junit).getroot().iter("testcase")
     assert len(list(tests)) == 4
 
     again = assay("run", "--resume", "last")

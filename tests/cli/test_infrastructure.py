@@ -164,8 +164,8 @@ def test_a_full_disk_under_the_database_stops_the_run_and_a_resume_finishes_it(
         place = small_disk / "tablespace"
         place.mkdir()
         os.chown(place, data.stat().st_uid, data.stat().st_gid)
-        connection.execute(f"CREATE TABLESPACE small_{name} LOCATION '{place}'")  # type: ignore[arg-type]
-        connection.execute(f"ALTER DATABASE {name} SET TABLESPACE small_{name}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE TABLESPACE small_{name} LOCATION '{place}'")
+        connection.execute(f"ALTER DATABASE {name} SET TABLESPACE small_{name}")
     try:
         filler = leave_free(small_disk, 16_000_000)
         run = assay("run", suite)
@@ -180,8 +180,8 @@ def test_a_full_disk_under_the_database_stops_the_run_and_a_resume_finishes_it(
     finally:
         _forget()
         with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"ALTER DATABASE {name} SET TABLESPACE pg_default")  # type: ignore[arg-type]
-            connection.execute(f"DROP TABLESPACE small_{name}")  # type: ignore[arg-type]
+            connection.execute(f"ALTER DATABASE {name} SET TABLESPACE pg_default")
+            connection.execute(f"DROP TABLESPACE small_{name}")
 
 
 def test_a_store_of_a_newer_version_is_left_alone(store: str) -> None:

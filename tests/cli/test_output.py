@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,7 +26,7 @@ from tests.cli.commands import (
 )
 from tests.cli.conftest import Vendor
 
-TIMED = {"p50_ms": 100, "p95_ms": 101, "time_scale": 1.0}
+TIMED: dict[str, Any] = {"p50_ms": 100, "p95_ms": 101, "time_scale": 1.0}
 
 
 def a_prompt(folder: Path, name: str, user: str) -> str:

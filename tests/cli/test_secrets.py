@@ -61,7 +61,7 @@ def assert_nowhere(store: str, folders: list[Path], *outcomes: Outcome) -> None:
         tables = [name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
         assert len(tables) > 15
         for table in tables:
-            found = connection.execute(f"SELECT t::text FROM {table} t WHERE t::text LIKE '%canary%'").fetchall()  # type: ignore[arg-type]
+            found = connection.execute(f"SELECT t::text FROM {table} t WHERE t::text LIKE '%canary%'").fetchall()
             assert found == [], table
 
 
@@ -93,7 +93,9 @@ def test_a_key_that_the_provider_repeats_is_found_nowhere(
     with psycopg.connect(store) as connection:
         said = connection.execute("SELECT DISTINCT error_type FROM answers").fetchall()
     assert said == [("auth",)]
-    told = [assay_here(*command) for command in (("runs", "show", "last"), ("runs", "list", "--json"), ("db", "status"))]
+    told = [
+        assay_here(*command) for command in (("runs", "show", "last"), ("runs", "list", "--json"), ("db", "status"))
+    ]
     assert_nowhere(store, [tmp_path / "reports", home / "prefect"], run, *told)
 
 

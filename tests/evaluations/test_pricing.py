@@ -125,9 +125,7 @@ def test_every_published_price_is_reproduced_to_the_last_digit() -> None:
         answer = sum((v for k, v in parts.items() if k.startswith("output")), Decimal(0))
         if (prompt, answer) != (Decimal(record["input_price"]), Decimal(record["output_price"])):
             differing.append((record["id"], prompt, record["input_price"], answer, record["output_price"]))
-        searches = record["usage"].get("web_searches", 0) * record["usd_per_million"].get(
-            "web_searches_kcount", 0
-        )
+        searches = record["usage"].get("web_searches", 0) * record["usd_per_million"].get("web_searches_kcount", 0)
         by_provider[record["provider_id"]] += prompt + answer + Decimal(searches) / 1000
     assert differing == []
     assert rows == expected["priced_rows"]
@@ -154,10 +152,7 @@ def test_a_class_without_tokens_needs_no_price() -> None:
 
 
 def test_a_zero_row_means_free_on_purpose() -> None:
-    assert (
-        cost(Usage(input_tokens=5, output_tokens=5), prices_of(a_row("input", "0"), a_row("output", "0")))
-        == 0
-    )
+    assert cost(Usage(input_tokens=5, output_tokens=5), prices_of(a_row("input", "0"), a_row("output", "0"))) == 0
 
 
 @pytest.mark.parametrize(
@@ -180,9 +175,7 @@ def test_each_class_with_a_row_of_its_own_uses_it() -> None:
         a_row("output", "0.000015"),
         a_row("reasoning", "0.00002"),
     )
-    usage = Usage(
-        input_tokens=100, cached_tokens=10, cache_write_tokens=4, output_tokens=20, reasoning_tokens=2
-    )
+    usage = Usage(input_tokens=100, cached_tokens=10, cache_write_tokens=4, output_tokens=20, reasoning_tokens=2)
     assert cost(usage, prices) == Decimal("0.000658")
 
 

@@ -187,9 +187,7 @@ class FakeOpenAI:
         if ways.known_models and model not in ways.known_models.split(","):
             return _error(404, "model_not_found", f"The model `{model}` does not exist")
         if ways.max_prompt_chars and len(body) > ways.max_prompt_chars:
-            message = (
-                "This model's maximum context length is 128 tokens. Please reduce the length of the messages."
-            )
+            message = "This model's maximum context length is 128 tokens. Please reduce the length of the messages."
             return _error(400, "context_length_exceeded", message)
         return None
 
@@ -236,9 +234,7 @@ class FakeOpenAI:
             rows.append({"object": "embedding", "index": index, "embedding": packed if as_base64 else vector})
         tokens = sum(max(1, len(str(text)) // 4) for text in texts)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return web.json_response(
-            {"object": "list", "data": rows, "model": asked.get("model"), "usage": usage}
-        )
+        return web.json_response({"object": "list", "data": rows, "model": asked.get("model"), "usage": usage})
 
 
 def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from markupsafe import Markup
 
-from evaluations.results import CaseResult, RunResult
+from evaluations.results import CaseResult, ProviderResult, RunResult
 from evaluations.verdicts import RunVerdict
 from reports.twins import as_html
 from reports.views import parts
@@ -463,3 +463,25 @@ def test_what_the_cache_served_is_no_cost_of_this_run() -> None:
     view = run_view(run)
     assert "1 from the cache (saved $0.0042)" in kpi(view, "Cost of the run").note
     assert kpi(view, "Latency, p95").value == "unknown", "a cached answer was not timed"
+
+
+def test_limits_that_calls_met_are_shown_with_what_might_help_and_nothing_is_where_there_were_none() -> None:
+    calm = ProviderResult(
+        label="calm",
+        model="openai/a",
+        attempts=9,
+        retries=0,
+        rate_limited=0,
+        waited_ms=0.0,
+        breaker_openings=0,
+        advice="",
+    )
+    busy = replace(
+        calm, label="busy", attempts=120, retries=20, rate_limited=18, waited_ms=61_000.0, advice="Ask less."
+    )
+    view = run_view(replace(a_run(), providers=(calm, busy)))
+    assert view.providers is not None
+    assert [[cell.text for cell in row] for row in view.providers.rows] == [
+        ["busy", "120", "20", "18", "0", "1 min 01 s", "Ask less."]
+    ]
+    assert run_view(replace(a_run(), providers=(calm,))).providers is None

@@ -64,9 +64,7 @@ def test_another_service_tier_has_no_known_price() -> None:
 def test_a_router_is_priced_by_the_model_that_answered() -> None:
     target = a_target(model="openrouter/auto")
     book = a_book("openrouter/small")
-    assert ask([a_reply(model_returned="small")], target=target, prices=book)[0].cost_usd == Decimal(
-        "0.00014"
-    )
+    assert ask([a_reply(model_returned="small")], target=target, prices=book)[0].cost_usd == Decimal("0.00014")
     assert ask([a_reply(model_returned="large")], target=target, prices=book)[0].cost_usd is None
 
 
@@ -87,9 +85,7 @@ def test_billed_attempts_before_an_answer_are_part_of_its_cost() -> None:
     ("kind", "cost_usd"),
     [("auth", Decimal(0)), ("rate_limited", Decimal(0)), ("timeout", None), ("server_error", None)],
 )
-def test_a_refused_call_cost_nothing_and_a_lost_one_an_unknown_sum(
-    kind: str, cost_usd: Decimal | None
-) -> None:
+def test_a_refused_call_cost_nothing_and_a_lost_one_an_unknown_sum(kind: str, cost_usd: Decimal | None) -> None:
     assert ask([a_failure(kind, retryable=False)])[0].cost_usd == cost_usd
 
 
@@ -407,11 +403,7 @@ def run_of_cases(behaviour: Behaviour, transport: str = "litellm") -> list[Answe
 
 
 def right_cases(answers: list[Answer]) -> set[str]:
-    return {
-        a.case_id
-        for a in answers
-        if a.text is not None and a.text == f"Paris {a.case_id.removeprefix('case-')}"
-    }
+    return {a.case_id for a in answers if a.text is not None and a.text == f"Paris {a.case_id.removeprefix('case-')}"}
 
 
 @pytest.mark.parametrize("transport", ["litellm", "direct"])

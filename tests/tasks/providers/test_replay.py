@@ -73,9 +73,7 @@ def test_rows_are_found_by_variant_and_repeat(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("case_id", "repeat"), [("c2", 0), ("c1", 1)])
-def test_what_is_missing_is_an_error_and_never_another_answer(
-    tmp_path: Path, case_id: str, repeat: int
-) -> None:
+def test_what_is_missing_is_an_error_and_never_another_answer(tmp_path: Path, case_id: str, repeat: int) -> None:
     recording(tmp_path, {"case_id": "c1", "text": "only this"})
     with pytest.raises(CallError) as caught:
         said(replay(tmp_path), case_id, repeat=repeat)
@@ -150,9 +148,7 @@ def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
-    (tmp_path / "bom.jsonl").write_bytes(
-        b'\xef\xbb\xbf{"case_id": "c1", "text": "a"}\n{"case_id": "c2", "text": "b"}'
-    )
+    (tmp_path / "bom.jsonl").write_bytes(b'\xef\xbb\xbf{"case_id": "c1", "text": "a"}\n{"case_id": "c2", "text": "b"}')
     provider = replay(tmp_path, "bom.jsonl")
     assert [said(provider, case_id).text for case_id in ("c1", "c2")] == ["a", "b"]
 
@@ -206,9 +202,7 @@ def test_the_texts_stay_on_disk(tmp_path: Path) -> None:
 def test_a_recording_without_a_cost_is_priced_by_the_model_it_names(tmp_path: Path) -> None:
     usage = {"input_tokens": 100, "output_tokens": 10}
     recording(tmp_path, {"case_id": "c1", "text": "a", "model": "openai/small", "usage": usage})
-    gateway = a_gateway(
-        a_target(model="replay/answers.jsonl"), folder=tmp_path, prices=a_book("openai/small")
-    )
+    gateway = a_gateway(a_target(model="replay/answers.jsonl"), folder=tmp_path, prices=a_book("openai/small"))
     answer = run(gateway.answer(a_call()))
     assert answer.cost_usd == Decimal("0.00014")
     assert answer.model_requested == "replay/answers.jsonl"

@@ -16,9 +16,7 @@ N = 2000
 
 
 def simulated(profile: str = "small", *, seed: int = 0, **parameters: Any) -> SimulatedProvider:
-    return SimulatedProvider(
-        a_target(model=f"simulated/{profile}", parameters=parameters), Workspace(seed=seed)
-    )
+    return SimulatedProvider(a_target(model=f"simulated/{profile}", parameters=parameters), Workspace(seed=seed))
 
 
 def replies(provider: SimulatedProvider, n: int = N, **changes: Any) -> list[Reply | CallError]:

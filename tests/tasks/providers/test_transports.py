@@ -57,9 +57,7 @@ def test_missing_usage_is_unknown_and_not_zero(transport: str) -> None:
         ({"finish_reason": "content_filter"}, "content_filter", False),
     ],
 )
-def test_each_way_to_fail_has_its_type(
-    transport: str, behaviour: dict[str, Any], kind: str, retryable: bool
-) -> None:
+def test_each_way_to_fail_has_its_type(transport: str, behaviour: dict[str, Any], kind: str, retryable: bool) -> None:
     with pytest.raises(CallError) as caught:
         run(ask(transport, **behaviour))
     assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
@@ -132,9 +130,7 @@ def test_what_is_sent_is_what_was_declared(transport: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_the_usual_key_is_not_sent_to_an_address_of_ones_own(
-    transport: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_usual_key_is_not_sent_to_an_address_of_ones_own(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-the-real-one-123")
 
     async def work() -> list[dict[str, str]]:
