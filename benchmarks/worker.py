@@ -3,7 +3,8 @@
     python -m benchmarks.worker {aiohttp|litellm|direct|run-litellm|run-direct|replay} N URL
 
 `aiohttp` and `litellm` are bare loops: no store, no retries, no prices. `run-…` is a whole run of ours, every
-answer durable in Postgres, judged and concluded. Start-up is everything before the first call.
+answer durable in Postgres and judged. Start-up is everything before the first call; the verdict over all cases
+(`conclude_s`) is given apart, its processor time is in `cpu_s`.
 """
 
 import asyncio

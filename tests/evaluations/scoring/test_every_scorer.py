@@ -111,7 +111,7 @@ def test_no_text_and_no_expectation_can_crash_a_scorer(name: str, said: str, exp
 def test_negating_twice_changes_nothing(name: str, said: str, expected: Any) -> None:
     scorer = every_scorer(name)[0]
     once = Not(scorer).score(a_case(expected), an_answer(said))
-    twice = Not(Not(scorer)).score(a_case(expected), an_answer(said))  # type: ignore[arg-type]
+    twice = Not(Not(scorer)).score(a_case(expected), an_answer(said))
     plain = scorer.score(a_case(expected), an_answer(said))
     if isinstance(plain, Unscored):
         assert once == twice == plain
