@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import re
 import signal
 import sys
 from importlib.metadata import version
@@ -18,9 +17,6 @@ COMMANDS = {
     "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),
     "db": ("cli.db", "db", "The store: upgrade its schema, show where it is, stop the embedded server."),
 }
-
-
-SHORTEST_SECRET = 6
 
 
 class LateGroup(click.Group):
@@ -105,26 +101,18 @@ def _unexpected(problem: Exception) -> str:
     """One sentence about an error of our own; the traceback goes to a file, where it is out of the way."""
     import traceback
 
+    from tasks.secrets import without_secrets
     from tasks.settings import settings
 
     log = settings().home / "crash.log"
-    said = _without_secrets(f"unexpected {type(problem).__name__}: {problem}".splitlines()[0])
-    details = _without_secrets("".join(traceback.format_exception(problem)))
+    said = without_secrets(f"unexpected {type(problem).__name__}: {problem}".splitlines()[0])
+    details = without_secrets("".join(traceback.format_exception(problem)))
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(details, encoding="utf-8", errors="replace")
     except OSError:
         return said
     return f"{said}. What was committed is safe. The details are in {log}."
-
-
-def _without_secrets(text: str) -> str:
-    """The text without passwords in addresses and without the values of variables that are secret by their name."""
-    for name, value in os.environ.items():
-        if len(value) >= SHORTEST_SECRET and re.search(r"(?i)key|token|secret|passw|credential", name):
-            text = text.replace(value, "…")
-    text = re.sub(r"(://[^/\s:@]*:)[^\s@]+@", r"\1…@", text)
-    return re.sub(r"(password=)[^&\s]+", r"\1…", text)
 
 
 def leave(code: int) -> None:

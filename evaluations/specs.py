@@ -106,10 +106,14 @@ def _not_a_bool(value: Any) -> Any:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\s](.*[^\s])?$")]
-Count = Annotated[int, Field(strict=True, ge=1)]
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
+AtOnce = Annotated[int, Field(strict=True, ge=1, le=1000)]
+"""Calls at once, or repeats of a case: more is a slip of the pen."""
 Share = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
-Money = Annotated[Decimal, BeforeValidator(_money), BeforeValidator(_not_a_bool), Field(ge=0, allow_inf_nan=False)]
+Money = Annotated[
+    Decimal, BeforeValidator(_money), BeforeValidator(_not_a_bool), Field(ge=0, le=10_000_000, allow_inf_nan=False)
+]
 Seconds = Annotated[float, BeforeValidator(seconds), BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
 Tags = Annotated[tuple[Name, ...], BeforeValidator(_one_or_many)]
 
@@ -142,7 +146,7 @@ class ModelSpec(Spec):
     max_output_tokens: Count | None = Field(default=None, description="Upper limit for the answer, in tokens.")
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
-    max_concurrency: Count | None = Field(default=None, description="Calls in flight at once, for this model.")
+    max_concurrency: AtOnce | None = Field(default=None, description="Calls in flight at once, for this model.")
     fallbacks: Tags = Field(
         default=(), description="Labels of models to ask when this one fails; never in comparisons."
     )
@@ -451,15 +455,17 @@ class SuiteSpec(Spec):
     parameters: Annotated[tuple[Parameters, ...], BeforeValidator(_one_or_many)] = Field(
         default=(), description="Parameter sets to try: variants are models x prompts x parameter sets."
     )
-    repeats: Count = Field(default=1, description="How often every case is answered.")
+    repeats: AtOnce = Field(default=1, description="How often every case is answered.")
     require: Requirement = Field(
         default=0.8,
         description='What share of its repeats a case has to pass: "all", "2 of 3" or a number.',
     )
     scorers: Annotated[tuple[ScorerSpec, ...], BeforeValidator(_one_or_many)] = ()
     gates: GateSpec = GateSpec()
-    seed: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, description="For whatever is drawn at random.")
-    concurrency: Count = Field(default=16, description="Calls in flight at once.")
+    seed: Annotated[int, Field(strict=True, ge=0, le=2_147_483_647)] = Field(
+        default=0, description="For whatever is drawn at random."
+    )
+    concurrency: AtOnce = Field(default=16, description="Calls in flight at once.")
     max_cost: Money | None = Field(default=None, description="Stop before spending more, in US dollars.")
     max_time: Seconds | None = Field(default=None, description='Stop after this time: seconds, or "10m".')
 

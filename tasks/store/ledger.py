@@ -23,6 +23,7 @@ from psycopg.rows import tuple_row
 
 from evaluations.answers import Answer
 from evaluations.errors import InfrastructureError
+from tasks.secrets import HIDDEN, secret_values
 from tasks.store.database import told_plainly
 
 LOCK_CLASS = 0x4153_5359
@@ -215,6 +216,7 @@ class Ledger:
         self._judgements: list[_Pending] = []
         self._leases: dict[int, int] = {}
         self._wake = asyncio.Event()
+        self._secrets = tuple(orjson.dumps(value)[1:-1] for value in secret_values() if value.isprintable())
         self._failure: BaseException | None = None
         self._writer = asyncio.create_task(self._write_forever(), name="ledger")
 
@@ -350,7 +352,10 @@ class Ledger:
             "answers": _numbered(answers),
             "judgements": _numbered(judgements),
         }
-        parameters = {"batch": _json(batch).decode(), "run": self.run_id, "worker": self.worker_id}
+        written = _json(batch)
+        for secret in self._secrets:
+            written = written.replace(secret, HIDDEN.encode())
+        parameters = {"batch": written.decode(), "run": self.run_id, "worker": self.worker_id}
         row = await self._once_more_on_deadlock(parameters)
         held = set(row[0])
         _resolve(answers, dict(row[1]), held)

@@ -144,7 +144,8 @@ def assert_killing_loses_nothing(run_id: UUID, vendor: Vendor, kills: int, seed:
         now = _settled(run_id)
         assert before.items() <= now.items(), "a committed answer was lost or replaced"
         left_open = open_intents(run_id)
-        assert len(left_open) <= 20, "more intents than slots"
+        # A worker that died before it claimed a shard leaves the intents of the one before it unresolved.
+        assert len(left_open - possibly_repeated) <= 20, "more intents than slots"
         possibly_repeated |= left_open
         before = now
     assert made == kills, f"the run was done after {made} kills; make it longer"
