@@ -23,7 +23,7 @@ Open = Callable[..., Any]
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while it is open, no other test can run an event loop
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
