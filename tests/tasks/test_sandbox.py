@@ -45,14 +45,15 @@ def needs(result: ExecutionResult, *walls: str) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """After every program: no process of it, and no file of it."""
+    """After every program: no process of it, and no file of it. Servers that other tests share stay."""
+    before = _sandboxed()
     tmp_path.chmod(0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
     deadline = time.monotonic() + 5
-    while (left := _sandboxed()) and time.monotonic() < deadline:
+    while (left := _sandboxed() - before) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert left == []
+    assert left == set()
     assert list(tmp_path.glob("assay-sandbox-*")) == []
 
 
@@ -66,9 +67,14 @@ def _processes_of(folder: str) -> list[int]:
     return found
 
 
-def _sandboxed() -> list[str]:
-    me = psutil.Process()
-    return [" ".join(child.cmdline())[:80] for child in me.children(recursive=True) if child.status() != "zombie"]
+def _sandboxed() -> set[tuple[int, str]]:
+    """Our living descendants: number and command."""
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.status() != "zombie":
+                found.add((child.pid, " ".join(child.cmdline())[:80]))
+    return found
 
 
 # Programs that behave
