@@ -22,12 +22,19 @@ class InfrastructureError(AssayError):
     exit_code: ClassVar[int] = 3
 
 
+LISTED = 24
+"""More names than these are not listed in an error; a command does that."""
+
+
 def unknown_name(kind: str, name: str, known: list[str]) -> str:
-    """The sentence for a name that nobody knows: the nearest one and the full list.
+    """The sentence for a name that nobody knows: the nearest one, and the known ones as far as a person reads on.
 
     >>> unknown_name("scorer", "exactt", ["exact", "regex"])
     "no scorer is named 'exactt'; did you mean 'exact'? Known: exact, regex."
     """
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    near = get_close_matches(name, known, n=6, cutoff=0.6)
     guess = f"; did you mean {near[0]!r}?" if near else "."
-    return f"no {kind} is named {name!r}{guess} Known: {', '.join(sorted(known))}."
+    if len(known) <= LISTED:
+        return f"no {kind} is named {name!r}{guess} Known: {', '.join(sorted(known))}."
+    alike = f" Alike: {', '.join(near[1:])}." if near[1:] else ""
+    return f"no {kind} is named {name!r}{guess}{alike} {len(known)} are known."

@@ -21,7 +21,7 @@ from tasks.providers.base import Call
 from tasks.store.answers import CachedAnswer, answered_keys, cached_answers, last_attempts, resolve_abandoned
 from tasks.store.database import transaction
 from tasks.store.datasets import StoredCase, cases_of
-from tasks.store.ledger import BudgetExhausted, CellKey, Intent, Lease, Recorded
+from tasks.store.ledger import CellKey, Intent, Lease, Recorded
 
 NOT_CACHED = ("replay/", "simulated/")
 """Where an answer costs nothing, keeping it for later saves nothing."""
@@ -74,14 +74,9 @@ async def _answer_cell(execution: Execution, lease: Lease, cell: Cell) -> bool:
     async with execution.slots, execution.gateway.slot(cell.call.model, cell.tokens) as queue_ms:
         if execution.stop.requested:
             return False
-        execution.mark_open()
-        try:
-            await execution.ledger.open(Intent(cell.key, lease, cell.attempt, reserve=cell.reserve))
-        except BudgetExhausted:
-            execution.stop.request("budget")
-            return False
-        answer = await execution.gateway.answer(cell.call, queue_ms=queue_ms)
-        if answer.error == "interrupted":
+        intent = Intent(cell.key, lease, cell.attempt, reserve=cell.reserve)
+        answer = await execution.call(intent, cell.call, queue_ms)
+        if answer is None:
             return False
         await execution.ledger.record(_recorded(lease, cell, answer, release=cell.reserve))
     return True

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evaluations.answers import Answer
 from evaluations.scoring.judges import JudgeCall
 from tasks.execution import Execution
 from tasks.panel import Seat
 from tasks.providers.base import Call
 from tasks.scoring import request_hash
 from tasks.store.answers import StoredAnswer, StoredReply
-from tasks.store.ledger import BudgetExhausted, CellKey, Intent, Judgement, Lease
+from tasks.store.ledger import CellKey, Intent, Judgement, Lease
 
 ORDERS_A_SEAT = 64
 """Questions that one scorer may put about one answer; with the seat's number they make the role of a call."""
@@ -66,13 +65,8 @@ class LedgerAsker:
         async with execution.slots, execution.gateway.slot(model) as queue_ms:
             if execution.stop.requested:
                 return NOT_ASKED
-            try:
-                await execution.ledger.open(intent)
-            except BudgetExhausted:
-                execution.stop.request("budget")
-                return NOT_ASKED
-            reply: Answer = await execution.gateway.answer(call, queue_ms=queue_ms)
-            if reply.error == "interrupted":
+            reply = await execution.call(intent, call, queue_ms)
+            if reply is None:
                 return NOT_ASKED
             await execution.ledger.judged(
                 Judgement(

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from evaluations.answers import Answer
 from evaluations.errors import InfrastructureError
 from tasks.panel import Panel
 from tasks.prompts import PromptTemplate
-from tasks.providers.base import Message
+from tasks.providers.base import Call, Message
 from tasks.providers.gateway import Gateway
 from tasks.settings import settings
 from tasks.stopping import Stop, stoppable
 from tasks.store.database import database_url, transaction
 from tasks.store.datasets import StoredCase
 from tasks.store.leases import renew
-from tasks.store.ledger import Ledger
+from tasks.store.ledger import BudgetExhausted, Intent, Ledger
 from tasks.store.prices import price_book
 from tasks.store.runs import StoredRun, run_of
 from tasks.targets import targets_of
@@ -46,7 +47,26 @@ class Execution:
         """The messages of one cell. Raises PromptError when the case does not fit the prompt."""
         return self.templates[variant].render(stored.case.inputs)
 
-    def mark_open(self) -> None:
+    async def call(self, intent: Intent, call: Call, queue_ms: float) -> Answer | None:
+        """Commit an intent, then make its call; None when it was not made, because the run is to stop.
+
+        Raises LeaseLost, InfrastructureError.
+        """
+        self._mark_open()
+        try:
+            await self.ledger.open(intent)
+        except BudgetExhausted:
+            self.stop.request("budget")
+            return None
+        answer = await self.gateway.answer(call, queue_ms=queue_ms)
+        if answer.error != "interrupted":
+            return answer
+        if answer.tries == 0:
+            # The stop came between the commit and the call: nothing was sent, so nothing can have been billed.
+            await self.ledger.withdraw(intent)
+        return None
+
+    def _mark_open(self) -> None:
         """Say that the current asyncio task has a call under way, so that a stop lets it finish."""
         task = asyncio.current_task()
         assert task is not None

@@ -262,7 +262,7 @@ def _check_scorers(spec: SuiteSpec, document: Document) -> None:
         if scorer.scorer not in SCORERS and scorer.scorer not in ASKING:
             names = [*SCORERS, *ASKING]
             where = document.place((*place, "scorer"))
-            problems.append(f"{where}: {unknown_name('scorer', scorer.scorer, names)}")
+            problems.append(f"{where}: {unknown_name('scorer', scorer.scorer, names)} `assay scorers` explains them.")
             continue
         known = list(settings_schema(scorer.scorer)["properties"])
         for key in scorer.settings:

@@ -190,4 +190,4 @@ def _kind(name: str) -> type[Any]:
     for registry in (SCORERS, ASKING):
         if name in registry:
             return registry[name]
-    raise AssayError(unknown_name("scorer", name, [*SCORERS, *ASKING]))
+    raise AssayError(f"{unknown_name('scorer', name, [*SCORERS, *ASKING])} `assay scorers` explains them.")

@@ -294,10 +294,9 @@ def check_litellm_model(target: Target) -> None:
         raise AssayError(f"{target.label}: {_unknown(target, litellm)}") from error
     if not target.api_base and provider in LISTED_PROVIDERS and not _is_listed(name, provider, litellm):
         listed = _names(provider, litellm)
-        near = unknown_name("model", name, listed).partition(" Known:")[0]
         raise AssayError(
-            f"{target.label}: {near} LiteLLM lists {len(listed)} models of {provider}. For a model that is "
-            f"newer than that list, give the provider's address as api_base."
+            f"{target.label}: {unknown_name(f'model of {provider}', name, listed)} For a model that is newer than "
+            f"LiteLLM's list, give the provider's address as api_base."
         )
     if key_of(target) or target.api_base:
         return
@@ -323,9 +322,8 @@ def _unknown(target: Target, litellm: Any) -> str:
     if "/" in target.model:
         providers = [str(getattr(provider, "value", provider)) for provider in litellm.provider_list]
         if target.provider not in providers:
-            near = unknown_name("provider", target.provider, providers).partition(" Known:")[0]
             own = "For an endpoint of your own, write openai/<model> and its address as api_base."
-            return f"{near} LiteLLM knows {len(providers)} providers. {own}"
+            return f"{unknown_name('provider', target.provider, providers)} {own}"
     chat = [name for name, entry in litellm.model_cost.items() if entry.get("mode") == "chat" and "/" not in name]
-    near = unknown_name("model", target.model, chat).partition(" Known:")[0]
+    near = unknown_name("model", target.model, chat)
     return f"{near} Write provider and model, e.g. openai/gpt-4o-mini, or give an OpenAI-compatible api_base."

@@ -203,6 +203,17 @@ SELECT (SELECT coalesce(json_agg(shard), '[]') FROM held),
        (SELECT coalesce(json_agg(g.n), '[]') FROM granted g JOIN opened USING (position, variant, repeat, role))
 """
 
+_WITHDRAW = """
+WITH gone AS (
+    DELETE FROM calls
+    WHERE run_id = %(run)s AND position = %(position)s AND variant = %(variant)s AND repeat = %(repeat)s
+      AND role = %(role)s AND attempt = %(attempt)s AND worker_id = %(worker)s AND resolution IS NULL
+    RETURNING reserved
+)
+UPDATE run_budgets m SET reserved = m.reserved - gone.reserved
+FROM gone WHERE m.run_id = %(run)s AND gone.reserved IS NOT NULL
+"""
+
 
 class Ledger:
     """The write side of one run in one worker. Use as `async with await Ledger.join(url, run_id, actor):`."""
@@ -257,6 +268,23 @@ class Ledger:
         Raises BudgetExhausted when the cap has no room, LeaseLost when the shard has another owner.
         """
         await self._enqueue(self._intents, intent.lease, _call(intent) | {"reserve": _text(intent.reserve)})
+
+    async def withdraw(self, intent: Intent) -> None:
+        """Take back an intent whose call was never made; its reservation is free again."""
+        key = intent.key
+        with told_plainly():
+            await self._connection.execute(
+                _WITHDRAW,
+                {
+                    "run": self.run_id,
+                    "worker": self.worker_id,
+                    "position": key.position,
+                    "variant": key.variant,
+                    "repeat": key.repeat,
+                    "role": intent.role,
+                    "attempt": intent.attempt,
+                },
+            )
 
     async def record(self, recorded: Recorded) -> int:
         """Commit an answer and settle its reservation; gives the answer's id. Raises LeaseLost."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import ROOT, Outcome, a_suite_file, assay, from_vendor, result_of, rows, started
-from tests.cli.conftest import Vendor
+from tests.fakes.vendor import Vendor
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

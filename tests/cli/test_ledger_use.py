@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.cli.commands import a_suite_file, assay, cases_of, from_vendor, result_of, rows
-from tests.cli.conftest import Vendor
+from tests.fakes.vendor import Vendor
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

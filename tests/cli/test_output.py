@@ -24,7 +24,7 @@ from tests.cli.commands import (
     runs_in,
     simulated,
 )
-from tests.cli.conftest import Vendor
+from tests.fakes.vendor import Vendor
 
 TIMED: dict[str, Any] = {"p50_ms": 100, "p95_ms": 101, "time_scale": 1.0}
 

@@ -19,7 +19,7 @@ from tests.evaluations.scoring.test_every_scorer import NEEDED
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("exactt", {}, ["no scorer is named 'exactt'", "did you mean 'exact'?", "Known: ", "word_count"]),
+        ("exactt", {}, ["no scorer is named 'exactt'", "did you mean 'exact'?", "`assay scorers`"]),
         ("number", {"tolerence": 1}, ["'number'", "did you mean 'tolerance'?", "relative_tolerance"]),
         ("number", {"tolerance": -1}, ["'tolerance'", "0 or more", "-1"]),
         ("number", {"tolerance": "wide"}, ["'tolerance'", "wants a number", "'wide'"]),
