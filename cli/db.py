@@ -1,11 +1,13 @@
 """assay db: the store."""
 
+from pathlib import Path
+
 import click
 
 
 @click.group()
 def db() -> None:
-    """The store: upgrade its schema, show where it is, stop the embedded server."""
+    """The store: upgrade its schema or its embedded data, show where it is, stop the embedded server."""
 
 
 @db.command()
@@ -42,6 +44,33 @@ def status() -> None:
         version = schema_version(engine_for(url))
     kind = "embedded" if settings().database_url is None else "server"
     click.echo(f"{kind} {described(url)}: schema {version or 'none'}, this version of Assay needs {HEAD}")
+
+
+@db.command("upgrade-embedded")
+@click.option(
+    "--binaries",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder with the programs of the old PostgreSQL; looked for where packages put them unless given.",
+)
+def upgrade_embedded(binaries: Path | None) -> None:
+    """Move embedded data of an older PostgreSQL to the one that Assay brings; the old data are kept.
+
+    Nothing changes unless all was copied and compared, and an interrupted upgrade can be repeated.
+    """
+    from tasks.settings import settings
+    from tasks.store.embedded import BUNDLED_MAJOR, data_folder
+    from tasks.store.embedded_upgrade import upgrade_embedded as upgrade_data
+
+    home = settings().home
+    done = upgrade_data(home, binaries, told=click.echo)
+    if done is None:
+        click.echo(f"nothing to do: {data_folder(home)} has no data of a PostgreSQL older than {BUNDLED_MAJOR}")
+        return
+    click.echo(
+        f"PostgreSQL {done.before} -> {done.after}: {done.tables} tables, {done.rows:,} rows, "
+        f"schema {done.schema or 'none'}, all the same before and after.\n"
+        f"The old data are kept in {done.kept}; remove them when you have seen that all is well: rm -r {done.kept}"
+    )
 
 
 @db.command()

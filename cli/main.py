@@ -15,7 +15,11 @@ COMMANDS = {
     "rescore": ("cli.rescore", "rescore", "Judge the answers of a run again, without any model call."),
     "runs": ("cli.runs", "runs", "List runs, show one, write its report again."),
     "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),
-    "db": ("cli.db", "db", "The store: upgrade its schema, show where it is, stop the embedded server."),
+    "db": ("cli.db", "db", "The store: upgrade its schema or its data, show where it is, stop it."),
+    "up": ("cli.platform", "up", "Start database, Prefect server and worker, deploy every flow; mend what is broken."),
+    "down": ("cli.platform", "down", "Stop the platform; what was committed stays."),
+    "status": ("cli.platform", "status", "What runs, what is under way, what comes next."),
+    "doctor": ("cli.doctor", "doctor", "Look at everything and name the command that mends what is wrong."),
 }
 
 

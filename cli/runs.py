@@ -62,7 +62,8 @@ def list_(limit: int, suite: str | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 @click.option("--cases", type=click.IntRange(0, 1000), default=10, show_default=True, help="Failing cases to show.")
 def show(run: str, as_json: bool, cases: int) -> None:
-    """The verdict of RUN (an id, its first characters, or `last`) and what failed."""
+    """The verdict of RUN (an id, its first characters, or `last`), what failed and what changed since the last run."""
+    from evaluations.changes import causes_of, sentence_of
     from evaluations.verdicts import VERDICTS
     from tasks.concluding import conclude
     from tasks.store.database import transaction
@@ -80,6 +81,8 @@ def show(run: str, as_json: bool, cases: int) -> None:
     click.echo(result.sentence)
     for reason in result.reasons:
         click.echo(f"  {reason}")
+    if result.since_last is not None:
+        click.echo(f"{sentence_of(result.since_last)} {causes_of(result.since_last)}")
     for variant in result.variants:
         counts = ", ".join(f"{variant.verdicts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
         click.echo(f"  {variant.label}: {counts}")

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from evaluations.answers import ErrorKind, Usage
+from evaluations.changes import RunChanges
 from evaluations.estimates import Estimate
 from evaluations.verdicts import RunVerdict, Severity, Verdict
 
@@ -269,3 +270,5 @@ class RunResult:
     provenance: Provenance
     actor: str
     rescored_from: str | None = None
+    since_last: RunChanges | None = None
+    """What changed since the last run of the suite; None when nobody looked yet, or there was none to compare with."""

@@ -1,38 +1,40 @@
 """suite_run: a suite of cases, asked of every variant, judged, concluded and published."""
 
 from decimal import Decimal
-from typing import Annotated
 
 from prefect import flow
-from pydantic import Field
 
-from tasks.forms import parameter
+from tasks.forms import Dollars, Name, Names, Seconds, Times, parameter
 from tasks.planning import RunRequest
 from tasks.running import conclude_run, execute, open_run, publish_report
-
-Dollars = Annotated[float, Field(ge=0)]
-Seconds = Annotated[float, Field(gt=0)]
-Times = Annotated[int, Field(ge=1, le=1000)]
 
 
 @flow(name="suite-run", description="Run a test suite and publish its verdict.")
 async def suite_run(
-    suite: str = parameter(
+    suite: Name = parameter(
         "Suite",
         "Path of a suite file, or the name of a folder under datasets/.",
         examples=["support-tickets", "datasets/support-tickets/suite.yaml"],
     ),
-    models: list[str] = parameter(
+    models: Names = parameter(
         "Models", "Labels of the suite's models, or model ids. None: all of the suite's.", [], examples=[["large"]]
     ),
-    prompts: list[str] = parameter("Prompts", "Names or files of prompts. None: all of the suite's.", []),
-    repeats: Times | None = parameter("Repeats", "How often every case is answered. Empty: as the suite says.", None),
-    where: list[str] = parameter(
+    prompts: Names = parameter(
+        "Prompts", "Names or files of prompts. None: all of the suite's.", [], examples=[["triage"]]
+    ),
+    repeats: Times | None = parameter(
+        "Repeats", "How often every case is answered. Empty: as the suite says.", None, examples=[3]
+    ),
+    where: Names = parameter(
         "Only cases", "Conditions: tag=…, priority=… or id=…", [], examples=[["tag=billing", "priority=high"]]
     ),
-    max_cost: Dollars | None = parameter("Cost limit, USD", "Stop before more than this is spent.", None),
-    max_time: Seconds | None = parameter("Time limit, seconds", "Stop after this time.", None),
-    concurrency: Times | None = parameter("Calls at once", "Calls in flight at once. Empty: as the suite says.", None),
+    max_cost: Dollars | None = parameter(
+        "Cost limit, USD", "Stop before more than this is spent.", None, examples=[2.5]
+    ),
+    max_time: Seconds | None = parameter("Time limit, seconds", "Stop after this time.", None, examples=[600]),
+    concurrency: Times | None = parameter(
+        "Calls at once", "Calls in flight at once. Empty: as the suite says.", None, examples=[16]
+    ),
     quarantine: bool = parameter("Quarantine bad rows", "Run the good rows when some break the contract.", False),
     use_cache: bool = parameter("Use the ledger", "Take answers that are there already instead of paying again.", True),
     allow_unpriced: bool = parameter(

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from evaluations.changes import sentence_of
 from evaluations.results import AnswerResult, CaseResult, GateResult, RunResult, VariantResult
 from evaluations.verdicts import Verdict
 from reports.format import count, duration, iso, money, money_column, one_line, share, share_interval, visible
@@ -314,9 +315,10 @@ def as_markdown(result: RunResult) -> str:
     unshown = f"; {count(left, 'more variant')} in the report" if left > 0 else ""
     unpriced = sum(variant.unpriced for variant in result.variants)
     cost = money(result.cost_usd) + (f" and {count(unpriced)} unpriced" if unpriced else "")
+    since = f"{sentence_of(result.since_last)} " if result.since_last else ""
     lines.append(
-        f"Run {_code(result.run_id, 60)} of {_code(result.suite, 60)} {status}; {count(result.cells_done, 'answer')}, "
-        f"{_inert(cost)}{unshown}."
+        f"{since}Run {_code(result.run_id, 60)} of {_code(result.suite, 60)} {status}; "
+        f"{count(result.cells_done, 'answer')}, {_inert(cost)}{unshown}."
     )
     return "\n".join(lines[:COMMENT_LINES]) + "\n"
 

@@ -37,6 +37,7 @@ from tasks.panel import Panel, Seat
 from tasks.scoring import judged_answer
 from tasks.store import results
 from tasks.store.answers import StoredAnswer, abandoned_calls, answers_at, scores_of
+from tasks.store.comparisons import comparison_of
 from tasks.store.database import transaction
 from tasks.store.datasets import cases_at, dataset_of, quarantined_of
 from tasks.store.results import AnswerTotals, VerdictLine, VerdictTotals
@@ -137,6 +138,7 @@ def _result(connection: Connection, run: StoredRun, panel: Panel) -> RunResult:
         ),
         actor=run.actor,
         rescored_from=None if run.rescored_from is None else str(run.rescored_from),
+        since_last=comparison_of(connection, run.id),
     )
 
 

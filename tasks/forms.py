@@ -4,9 +4,32 @@ Prefect titles a parameter with its Python name and takes descriptions from docs
 both.
 """
 
-from typing import Any
+from difflib import get_close_matches
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # no such zone, a folder of zones, no name at all
+        near = get_close_matches(name, available_timezones(), n=1)
+        guess = f"did you mean {near[0]}?" if near else "write it like Europe/Berlin."
+        raise ValueError(f"no time zone is named {name!r}; {guess}") from None
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=4096)]
+Names = Annotated[list[Name], Field(max_length=100)]
+Dollars = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Times = Annotated[int, Field(ge=1, le=1000)]
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+SOME_RUN = "0d9f6c1e-5b7a-4c38-9d52-3f6f0a4d8b17"
+"""What the id of a run looks like."""
 
 
 def parameter(title: str, description: str, default: Any = ..., *, examples: list[Any] | None = None) -> Any:

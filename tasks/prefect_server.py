@@ -7,23 +7,29 @@ Importing this module does not import Prefect: the environment has to be right b
 import fcntl
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
+import psutil
+
 from evaluations.errors import InfrastructureError
+from tasks import processes
+from tasks.prefect_api import PrefectApi, without_login
 from tasks.settings import Settings
 
 USUAL_PORT = 4200
 START_SECONDS = 90.0
+HEALTH_SECONDS = 5.0
+BUSY_SECONDS = 20.0
+"""How long a server that is there may leave a question open before it counts as dead."""
+STOP_SECONDS = 10.0
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -44,11 +50,15 @@ class Server:
 
     @property
     def ui_url(self) -> str:
-        return self.api_url.removesuffix("/api")
+        return without_login(self.api_url).removesuffix("/api")
+
+    @property
+    def port(self) -> int | None:
+        return urlsplit(self.api_url).port
 
 
 def prefect_home(given: Settings) -> Path:
-    return Path(os.environ.get("PREFECT_HOME") or given.home / "prefect")
+    return Path(os.environ.get("PREFECT_HOME") or given.home / "prefect").absolute()
 
 
 def use_server(given: Settings, told: Callable[[str], None] = lambda _: None) -> Server:
@@ -60,7 +70,7 @@ def use_server(given: Settings, told: Callable[[str], None] = lambda _: None) ->
     home = prefect_home(given)
     os.environ.update(QUIET)
     os.environ["PREFECT_HOME"] = str(home)
-    server = _named(given.prefect_api_url) if given.prefect_api_url else _own(home, told)
+    server = find_server(given, told)
     os.environ["PREFECT_API_URL"] = server.api_url
     if "PREFECT_LOGGING_LEVEL" not in os.environ:
         os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
@@ -69,45 +79,59 @@ def use_server(given: Settings, told: Callable[[str], None] = lambda _: None) ->
     return server
 
 
+def find_server(given: Settings, told: Callable[[str], None] = lambda _: None) -> Server:
+    """Find or start the server and leave this process as it is.
+
+    Raises InfrastructureError when a named server does not answer or an own one does not start.
+    """
+    return _named(given.prefect_api_url) if given.prefect_api_url else _own(prefect_home(given), told)
+
+
 def recorded_server(home: Path) -> Server | None:
     """The server that was recorded under this home, if it answers."""
-    try:
-        record = json.loads(_record(home).read_text())
-        server = Server(str(record["api_url"]), record["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    server = last_server(home)
+    if server is None or (server.pid is not None and not psutil.pid_exists(server.pid)):
+        return None  # whoever answers at its address now is another one
     return server if _healthy(server.api_url) else None
 
 
+def last_server(home: Path) -> Server | None:
+    """The server that was recorded under this home, whatever has become of it."""
+    try:
+        record = json.loads(_record(home).read_text())
+        return Server(str(record["api_url"]), record["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def stop_server(home: Path) -> bool:
-    """Stop the recorded server; False when none was running."""
+    """Stop the own server, whatever state it is in; False when none was running."""
     with _locked(home):
-        server = recorded_server(home)
-        if server is None or server.pid is None:
-            return False
-        os.kill(server.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 10
-        while _alive(server.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if _alive(server.pid):
-            os.kill(server.pid, signal.SIGKILL)
+        ended = processes.end(processes.marked("server", home), STOP_SECONDS)
         _record(home).unlink(missing_ok=True)
-        return True
+        return ended > 0
+
+
+def environment_for(home: Path, api_url: str) -> dict[str, str]:
+    """What a Prefect process of ours is to have in its environment."""
+    # Name by name: another thread may be changing a variable just now.
+    inherited = {name: value for name in list(os.environ) if (value := os.environ.get(name)) is not None}
+    return {**inherited, **QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": api_url}
+
+
+def end_of(log: Path) -> str:
+    """The last lines of a log, for a message."""
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return " / ".join(lines[-3:]) or "nothing"
 
 
 def _named(api_url: str) -> Server:
     if not _healthy(api_url):
         raise InfrastructureError(
-            f"no Prefect server answers at {_without_login(api_url)} (ASSAY_PREFECT_API_URL). Start it, correct "
+            f"no Prefect server answers at {without_login(api_url)} (ASSAY_PREFECT_API_URL). Start it, correct "
             "the address, or unset the variable to use a server of Assay's own."
         )
     return Server(api_url, None)
-
-
-def _without_login(api_url: str) -> str:
-    """An address may hold a password; a message may not."""
-    scheme, sign, rest = api_url.rpartition("://")
-    return scheme + sign + rest.rpartition("@")[2]
 
 
 def _own(home: Path, told: Callable[[str], None]) -> Server:
@@ -116,56 +140,71 @@ def _own(home: Path, told: Callable[[str], None]) -> Server:
         return running
     with _locked(home):
         # Whoever held the lock before us may have started one.
-        running = recorded_server(home)
+        running = recorded_server(home) or _busy_server(home)
         if running is not None:
             return running
+        if processes.end(processes.marked("server", home), STOP_SECONDS):
+            told("The Prefect server did not answer any more; it was ended.")
         told("Starting the Prefect server. This happens once; it stays up and is shared.")
         return _start(home)
 
 
+def _busy_server(home: Path) -> Server | None:
+    """The server that is there and has not answered yet, once it does."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while time.monotonic() < deadline:
+        there = processes.service_processes("server", home)
+        if not there or any(processes.is_halted(each) for each in there):
+            return None
+        running = recorded_server(home)
+        if running is not None:
+            return running
+        time.sleep(0.5)
+    return None
+
+
 def _start(home: Path) -> Server:
-    port = _free_port()
+    """Start a server on the port it had before, on Prefect's usual one, or on any other: whichever is free first."""
+    before = last_server(home)
+    for ports in ((before.port if before else None, USUAL_PORT, 0), (0,)):
+        server = _start_on(_free_port(ports), home)
+        if server is not None:
+            return server
+    raise InfrastructureError(f"the Prefect server did not start; {_log(home)} ends with: {end_of(_log(home))}")
+
+
+def _start_on(port: int, home: Path) -> Server | None:
+    """A server on a port; None when it ended before it answered, for instance because another was quicker there."""
     api_url = f"http://127.0.0.1:{port}/api"
-    log = home / "server.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of our own
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            # A session of its own: Ctrl-C in the terminal is for the run, not for the server that others share.
-            start_new_session=True,
-            cwd=home,
-            env={**os.environ, **QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": api_url},
-        )
-    deadline = time.monotonic() + START_SECONDS
-    while not _healthy(api_url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise InfrastructureError(f"the Prefect server did not start; {log} ends with: {_tail(log)}")
-        time.sleep(0.1)
+    process = processes.start(
+        "server",
+        home,
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        environment_for(home, api_url),
+        _log(home),
+    )
+    # Before it answers: whoever comes after us finds what it is, however we end.
     _record(home).write_text(json.dumps({"api_url": api_url, "pid": process.pid}))
+    deadline = time.monotonic() + START_SECONDS
+    while not (processes.listens(process.pid, port) and _healthy(api_url)):
+        if process.poll() is not None:
+            return None
+        if time.monotonic() > deadline:
+            process.kill()
+            return None
+        time.sleep(0.1)
     return Server(api_url, process.pid)
 
 
 def _healthy(api_url: str) -> bool:
-    connection: HTTPConnection | None = None
-    try:
-        parts = urlsplit(api_url)
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=5)
-        connection.request("GET", f"{parts.path.rstrip('/')}/health")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException, ValueError):  # ValueError: no address at all
-        return False
-    finally:
-        if connection is not None:
-            connection.close()
+    return PrefectApi(api_url, HEALTH_SECONDS).healthy()
 
 
-def _free_port() -> int:
-    """Prefect's usual port where it is free, so that people find the UI where they look for it."""
-    for port in (USUAL_PORT, 0):
+def _free_port(wanted: tuple[int | None, ...]) -> int:
+    """The first of some ports that is free; 0 stands for any."""
+    for port in wanted:
+        if port is None:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -178,34 +217,25 @@ def _free_port() -> int:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
+    with lock_file(home, "server.lock") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def lock_file(home: Path, name: str) -> TextIO:
+    """A file to be locked under this home. Raises InfrastructureError where nothing can be written."""
     try:
         home.mkdir(parents=True, exist_ok=True)
-        handle = (home / "server.lock").open("w")
+        return (home / name).open("w")
     except OSError as problem:
         raise InfrastructureError(
             f"cannot write to {home}: {problem.strerror}. Set ASSAY_HOME to a folder with space and write access."
         ) from problem
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _record(home: Path) -> Path:
     return home / "server.json"
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    try:
-        # A child of ours that ended stays a zombie until somebody asks for it.
-        return os.waitpid(pid, os.WNOHANG) == (0, 0)
-    except ChildProcessError:
-        return True
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return " / ".join(lines[-3:]) or "nothing"
+def _log(home: Path) -> Path:
+    return home / "server.log"

@@ -4,6 +4,10 @@ Prefect retries and shows; whether work is done is read from Postgres.
 """
 
 import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -28,6 +32,7 @@ from tasks.panel import Panel
 from tasks.planning import RunRequest
 from tasks.publishing import Published, publish
 from tasks.scoring import score_shard
+from tasks.stopping import stop_all
 from tasks.store import runs
 from tasks.store.answers import supersede_errors
 from tasks.store.database import transaction
@@ -79,12 +84,28 @@ async def execute(run_id: UUID, in_flight: InFlight = "retry") -> None:
     ticker = asyncio.create_task(_show_progress(run_id))
     try:
         flow_run_id = flow_run.get_id()
-        await work_on(
-            run_id, in_flight=in_flight, flow_run_id=UUID(flow_run_id) if flow_run_id else None, shard=_shown_shard
-        )
+        with _stopped_in_order():
+            await work_on(
+                run_id, in_flight=in_flight, flow_run_id=UUID(flow_run_id) if flow_run_id else None, shard=_shown_shard
+            )
     finally:
         ticker.cancel()
         await asyncio.gather(ticker, return_exceptions=True)
+
+
+@contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """SIGTERM lets open calls finish: they are paid for. Prefect's own answer to it would drop them at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # a command drives the flow, and has the signals
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop_all, "interrupted")
+    try:
+        yield
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _shown_shard(run_id: UUID, lease: Lease, in_flight: InFlight) -> bool:

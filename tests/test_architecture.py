@@ -24,6 +24,7 @@ HEAVY = (
 MAY_IMPORT = {
     "flows": {"prefect"},  # a flow is a Prefect flow
     "tasks.running": {"prefect"},  # the steps of a flow are Prefect tasks
+    "tasks.sweeping": {"prefect"},
     "tasks.store.migrations": {"alembic"},  # what runs migrations; an ordinary start reads only HEAD
     "tasks.store.schema": set(),
 }

