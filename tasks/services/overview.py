@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from tasks.prefect_api import PrefectApi
 from tasks.prefect_server import Server
 from tasks.services.pool import POOL
 from tasks.services.recovery import fates_of
 from tasks.settings import Settings
-from tasks.store.database import database_url, engine_for
+from tasks.store.database import database_url
 from tasks.store.embedded import running_url
-from tasks.store.stranded import OpenRun, open_runs
+from tasks.store.stranded import OpenRun, open_runs_at
 
 LOOKED_AT = 200
 UNDER_WAY = "under way"
@@ -74,16 +72,7 @@ def next_runs(server: Server, limit: int = 5) -> list[NextRun]:
 
 def _open_runs(given: Settings) -> list[OpenRun]:
     url = running_url(given.home) if given.database_url is None else database_url(given)
-    if url is None:
-        return []
-    made = engine_for(url)
-    try:
-        with made.connect() as connection:
-            return open_runs(connection)
-    except SQLAlchemyError:  # it went down, or its schema is older than what is asked for
-        return []
-    finally:
-        made.dispose()
+    return [] if url is None else open_runs_at(url)
 
 
 def by_hand(run_id: UUID) -> str:

@@ -200,6 +200,7 @@ def test_a_gzip_bomb_is_refused(
         (gzip.compress(b'{"id": "a", "q": 1}\n' * 1000)[:-20], "ends in the middle"),
         (gzip.compress(b'{"id": "a", "q": 1}\n')[:-8] + b"12345678", "no sound gzip file"),
     ],
+    ids=["no gzip at all", "cut short", "wrong checksum"],
 )
 def test_a_broken_gzip_file_is_an_error(tmp_path: Path, data: bytes, said: str) -> None:
     (tmp_path / "cases.jsonl.gz").write_bytes(data)
