@@ -16,6 +16,7 @@ from evaluations.schedules import CatchUp
 from tasks import analysing, scheduling, tidying
 from tasks.scheduling import Due, Ended, Part
 from tasks.secrets import without_secrets
+from tasks.services.recovery import recover_here
 
 
 @task(name="analyse", cache_policy=NO_CACHE)
@@ -28,6 +29,12 @@ async def analyse_finished(run_id: UUID | None) -> str:
     if analysed.failed:
         raise AssayError(str(analysed))
     return str(analysed)
+
+
+@task(name="take-up-interrupted-runs", cache_policy=NO_CACHE)
+async def take_up_interrupted() -> str:
+    """Go on with whatever lost its process. Gives a sentence about what was done."""
+    return str(await asyncio.to_thread(recover_here))
 
 
 @task(name="forget-expired-answers", cache_policy=NO_CACHE)

@@ -1,5 +1,6 @@
 """Recovery: flow runs whose process is gone are ended in Prefect, and what they left halfway is taken up again."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,12 +8,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 from evaluations.errors import InfrastructureError
+from evaluations.wording import count
 from tasks import processes
 from tasks.prefect_api import PrefectApi
 from tasks.prefect_server import prefect_home
 from tasks.services.pool import POOL
 from tasks.services.worker import worker_name
-from tasks.settings import Settings
+from tasks.settings import Settings, settings
 from tasks.store.database import transaction
 from tasks.store.stranded import OpenRun, open_runs, runs_of_flow_runs
 
@@ -41,6 +43,16 @@ class Recovered:
     """Left halfway by a command: whoever gave it decides."""
     unsettled: int
     """Runs whose flow run is still there while nobody is at work on them: about to conclude, or to fail."""
+
+    def __str__(self) -> str:
+        if not (self.crashed or self.again or self.resumed or self.by_hand):
+            return "Nothing was interrupted."
+        parts = [f"{count(self.crashed, 'flow run')} shown as crashed"] if self.crashed else []
+        if self.again:
+            parts.append(f"{count(self.again, 'flow run')} to begin again")
+        parts += [f"run {str(run.id)[:8]} goes on at {run.done:,} of {run.total:,}" for run in self.resumed]
+        parts += [f"run {str(run.id)[:8]} waits for `assay run --resume {str(run.id)[:8]}`" for run in self.by_hand]
+        return f"{'; '.join(parts)}."
 
     def after(self, before: "Recovered") -> "Recovered":
         """This and what was done before it, as one."""
@@ -81,6 +93,11 @@ def recover(given: Settings, api: PrefectApi, *, store_was_down: bool = False) -
         by_hand=tuple(run for run in left if fates[run.id] == "by hand"),
         unsettled=sum(fate == "unsettled" for fate in fates.values()),
     )
+
+
+def recover_here() -> Recovered:
+    """The same from inside a flow run, by the server that the flow run reports to."""
+    return recover(settings(), PrefectApi(os.environ["PREFECT_API_URL"]))
 
 
 def fates_of(api: PrefectApi, runs: Sequence[OpenRun]) -> dict[UUID, Fate]:
@@ -157,7 +174,9 @@ def _flow_runs_without_process(given: Settings, api: PrefectApi) -> list[dict[st
     executed = processes.flow_run_processes(home)
     gone = []
     for each in begun:
-        ours = given.prefect_api_url is None or each["labels"].get("prefect.worker.name") == worker_name(home)
+        by = each["labels"].get("prefect.worker.name")
+        # A worker that somebody started by hand looks after its own.
+        ours = by == worker_name(home) if by else given.prefect_api_url is None
         # The worker of today may be about to start a process for what is pending since it came.
         waits = each["state"]["type"] == "PENDING" and _moment(each["state"]["timestamp"]) > worker_began
         if ours and not waits and each["id"] not in executed:

@@ -94,6 +94,21 @@ def test_a_kill_is_seen_and_mended_and_the_run_ends_without_loss(
     assert twice <= _called_again(platform, folder), "a call was repeated that was not open at the kill"
 
 
+def test_a_run_whose_process_dies_goes_on_though_nobody_asks(
+    platform: APlatform, vendor: Vendor, tmp_path: Path
+) -> None:
+    suite = a_suite_file(tmp_path / "s", cases=CASES, models=[from_vendor(vendor.url)], concurrency=8)
+    platform.ordered("suite-run", suite=str(suite), use_cache=False)
+    folder = str(suite.parent)
+    until(lambda: _has_come(platform, "halfway", folder), "halfway", platform.logs, pause_s=0.01)
+    committed = _committed(platform, folder)
+    _kill_flow_runs(platform)
+    until(lambda: _ended(platform, folder), "the end of the run", platform.logs, pause_s=0.5)
+    assert committed.items() <= _committed(platform, folder).items()
+    twice = {cell for cell, times in vendor.received().items() if times > 1}
+    assert twice <= _called_again(platform, folder)
+
+
 def test_a_worker_that_is_halted_is_replaced_and_a_halted_database_goes_on(platform: APlatform) -> None:
     before = platform.pids()
     for name in ("worker", "PostgreSQL"):

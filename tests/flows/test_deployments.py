@@ -194,11 +194,12 @@ def story(deployed: Platform, folder: Path) -> Story:
         "resume-run": deployed.start("resume-run", {"run_id": str(opened)}),
         "rescore": deployed.start("rescore", {"run_id": str(rescored)}),
         "nightly": deployed.start("nightly"),
+        "recovery": deployed.start("recovery"),
     }
     return Story(first, {**started, "housekeeping": fired}, opened, rescored)
 
 
-@pytest.mark.parametrize("name", ["suite-run", "resume-run", "rescore", "nightly", "housekeeping"])
+@pytest.mark.parametrize("name", ["suite-run", "resume-run", "rescore", "nightly", "housekeeping", "recovery"])
 def test_a_deployment_runs_through_the_worker(deployed: Platform, story: Story, name: str) -> None:
     told = deployed.ended(story.started[name])["state"]["message"]
     if name == "nightly":
