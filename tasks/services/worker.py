@@ -77,7 +77,7 @@ def look(given: Settings, server: Server | None) -> Worker:
     if other := _other_settings(processes.environment_of(there[0]), environment(given, server)):
         return Worker(pids, f"was started with another {other}")
     silent = _silent_seconds(PrefectApi(server.api_url, timeout_s=2), home)
-    if silent is not None and silent <= SILENT_SECONDS:
+    if silent is not None and silent <= min(SILENT_SECONDS, _served_seconds(server)):
         return Worker(pids, "")
     if processes.age_of(there[0]) < START_SECONDS:
         return Worker(pids, "is starting", starting=True)
@@ -144,6 +144,13 @@ def _command(home: Path) -> list[str]:
 def _other_settings(has: Mapping[str, str], wanted: Mapping[str, str]) -> str:
     """The first setting in which two environments differ in a way that matters."""
     return next((name for name in DECISIVE if has.get(name, "") != wanted.get(name, "")), "")
+
+
+def _served_seconds(server: Server) -> float:
+    """How long the server has been there: what it heard before it died says nothing about a worker now."""
+    if server.pid is None or not psutil.pid_exists(server.pid):
+        return SILENT_SECONDS
+    return processes.age_of(psutil.Process(server.pid))
 
 
 def _heard_since(api: PrefectApi, home: Path, moment: datetime) -> bool:
