@@ -5,6 +5,7 @@ The tests tell one story on one platform, in the order in which they stand.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,7 +111,8 @@ def test_down_ends_a_halted_worker_and_its_flow_runs_and_leaves_no_process(
     )
     psutil.Process(platform.pid("worker")).send_signal(signal.SIGSTOP)
     assert platform.states() == {**ALL_UP, "worker": "broken"}
-    assert "is halted, 1 flow run under way" in platform.detail("worker")
+    # The run before may have triggered others.
+    assert re.search(r"is halted, \d flow runs? under way", platform.detail("worker"))
     assert flow_run in processes.flow_run_processes(platform.prefect_home)
     [(run_id,)] = platform.rows("SELECT id FROM runs WHERE cells = 600")
     down = platform.assay("down")
