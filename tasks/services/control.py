@@ -72,8 +72,7 @@ def bring_up(given: Settings, told: Told = lambda _: None) -> Platform:
         with ThreadPoolExecutor(3) as pool:
             database = pool.submit(lift.database)
             server = lift.server()
-            lift.pool(server)
-            deployed = pool.submit(lift.deployments, server)
+            deployed = pool.submit(lift.deployments, server, lift.pool(server))
             working = pool.submit(lift.worker, server)
         database.result()
         working.result()
@@ -158,21 +157,21 @@ class _Lift:
             self._say("Prefect server", f"started at {server.ui_url}{other}", began)
         return server
 
-    def pool(self, server: Server) -> None:
-        """Both a worker and deployments need it."""
-        api = PrefectApi(server.api_url)
-        if not deployments.look(self.given, api).current:
-            deployments.prepare_pool(api)
-
-    def deployments(self, server: Server) -> deployments.Deployed:
-        began = time.monotonic()
+    def pool(self, server: Server) -> deployments.Deployed:
+        """The pool, which both a worker and deployments need; gives what is deployed in it."""
         api = PrefectApi(server.api_url)
         seen = deployments.look(self.given, api)
+        if not seen.current:
+            deployments.prepare_pool(api)
+        return seen
+
+    def deployments(self, server: Server, seen: deployments.Deployed) -> deployments.Deployed:
+        began = time.monotonic()
         idle = not processes.service_processes("worker", prefect_home(self.given))
         if seen.current and not (idle and deployments.was_moved(self.given)):
             return seen
         deployments.deploy(self.given, server)
-        seen = deployments.look(self.given, api)
+        seen = deployments.look(self.given, PrefectApi(server.api_url))
         self._say("deployments", f"{len(seen.wanted)} deployed", began)
         return seen
 

@@ -1,5 +1,6 @@
 """What the parts of the platform are doing. Looking changes nothing and starts nothing."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tasks.prefect_server import START_SECONDS, Server, last_server, prefect_hom
 from tasks.services import deployments, worker
 from tasks.services.pool import is_paused
 from tasks.settings import Settings
+from tasks.store import embedded
 from tasks.store.database import database_url, described
 from tasks.store.embedded import data_folder
 
@@ -93,23 +95,19 @@ def postmaster(home: Path) -> tuple[psutil.Process | None, bool]:
     """The embedded server's process if it is there, and whether there is a note of one."""
     data = data_folder(home)
     try:
-        process = psutil.Process(int((data / "postmaster.pid").read_text().split(maxsplit=1)[0]))
-        there = process.status() != psutil.STATUS_ZOMBIE and str(data.resolve()) in " ".join(process.cmdline())
-    except (ValueError, IndexError, psutil.Error):
-        return None, True
-    except OSError:
-        return None, False
-    return (process if there else None), True
+        process = embedded.postmaster(data)
+    except psutil.Error:
+        process = None
+    return process, process is not None or os.access(data / "postmaster.pid", os.F_OK)
 
 
 def embedded_answer(home: Path) -> str | None:
     """Why the embedded server does not serve; None when it does."""
-    lines = (data_folder(home) / "postmaster.pid").read_text().splitlines()
-    if len(lines) < 5 or not lines[4].strip():
+    url = embedded.recorded_url(data_folder(home))
+    if url is None:
         return "it is starting"
-    url = f"postgresql://postgres@/postgres?host={lines[4].strip()}&port={lines[3].strip()}"
     try:
-        with psycopg.connect(url, connect_timeout=LOOK_SECONDS):
+        with psycopg.connect(embedded.maintenance_url(url), connect_timeout=LOOK_SECONDS):
             return None
     except psycopg.OperationalError as problem:
         return _first_line(problem)

@@ -66,7 +66,7 @@ def embedded_url(home: Path) -> str:
 
 def running_url(home: Path) -> str | None:
     """The URL of the embedded server's database if the server is up; starts and changes nothing."""
-    url = _recorded_url(data_folder(home))
+    url = recorded_url(data_folder(home))
     return url if url is not None and _answers(url) else None
 
 
@@ -102,7 +102,7 @@ def stop_postmaster(data: Path) -> None:
     """
     import psutil
 
-    process = _postmaster(data)
+    process = postmaster(data, bury_s=ZOMBIE_SECONDS)
     if process is None:
         return
     process.send_signal(signal.SIGINT)  # Postgres calls this a fast shutdown: clients are let go, data are written
@@ -114,7 +114,7 @@ def stop_postmaster(data: Path) -> None:
         ) from problem
 
 
-def _recorded_url(data: Path) -> str | None:
+def recorded_url(data: Path) -> str | None:
     """What the server itself wrote down when it started; None without a complete record.
 
     Lines of postmaster.pid: pid, data folder, start, port, socket folder, listen address, shared memory, status.
@@ -147,7 +147,7 @@ def _start(home: Path) -> str:
                 time.sleep(_START_PAUSE_S)
             _forget_dead_server(data)
             server = handle_on(data, home)
-            url = _recorded_url(data)
+            url = recorded_url(data)
             if url is not None and _has_database(url):
                 return url
             type(server)._instances.pop(server.pgdata, None)
@@ -210,29 +210,40 @@ def _forget_dead_server(data: Path) -> None:
     import psutil
 
     try:
-        if _postmaster(data) is None:
+        if postmaster(data, bury_s=ZOMBIE_SECONDS) is None:
             (data / "postmaster.pid").unlink(missing_ok=True)
     except (psutil.AccessDenied, psutil.TimeoutExpired):
         return
 
 
-def _postmaster(data: Path) -> "psutil.Process | None":
-    """The server process of a data folder; None when the one that was noted is gone."""
+def postmaster(data: Path, *, bury_s: float = 0.0) -> "psutil.Process | None":
+    """The server process of a data folder; None when the one that was noted is gone.
+
+    `bury_s`: how long to wait until the system has buried one that was killed. Raises psutil.TimeoutExpired when that
+    takes longer, psutil.AccessDenied when the system does not tell.
+    """
     import psutil
 
     try:
         process = psutil.Process(int((data / "postmaster.pid").read_text().split(maxsplit=1)[0]))
-        if process.status() == psutil.STATUS_ZOMBIE:
-            process.wait(ZOMBIE_SECONDS)
-        return process if str(data.resolve()) in " ".join(process.cmdline()) else None
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return process if str(data.resolve()) in " ".join(process.cmdline()) else None
+        if bury_s:
+            process.wait(bury_s)
     except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
-        return None
+        pass
+    return None
+
+
+def maintenance_url(url: str) -> str:
+    """The database that every server has, on the server of a URL of ours."""
+    return url.replace(f"/{DATABASE}?", "/postgres?")
 
 
 def _has_database(url: str) -> bool:
     """True once the database exists; two processes may both try to make it."""
     try:
-        with psycopg.connect(url.replace(f"/{DATABASE}?", "/postgres?"), autocommit=True, connect_timeout=5) as server:
+        with psycopg.connect(maintenance_url(url), autocommit=True, connect_timeout=5) as server:
             known = server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
             if known is None:
                 server.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")

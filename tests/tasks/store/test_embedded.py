@@ -98,11 +98,11 @@ def test_a_server_that_dies_under_a_command_is_an_infrastructure_error_and_comes
 
 
 def test_an_incomplete_note_of_a_server_is_not_believed(tmp_path: Path) -> None:
-    assert embedded._recorded_url(tmp_path) is None
+    assert embedded.recorded_url(tmp_path) is None
     (tmp_path / "postmaster.pid").write_text("1234\n/data\n")
-    assert embedded._recorded_url(tmp_path) is None
+    assert embedded.recorded_url(tmp_path) is None
     (tmp_path / "postmaster.pid").write_text("1234\n/data\n1700000000\n5433\n/run/here\n\n\nready\n")
-    assert embedded._recorded_url(tmp_path) == "postgresql://postgres@/assay?host=/run/here&port=5433"
+    assert embedded.recorded_url(tmp_path) == "postgresql://postgres@/assay?host=/run/here&port=5433"
 
 
 def use_until_it_fails(connection: psycopg.Connection) -> None:
