@@ -6,17 +6,21 @@ whatever has no price makes the cost None, never zero:
 - **no row** for input or output tokens that were used: the cost is unknown;
 - **no row for cached or cache-write tokens**: they cost what input costs. Most providers that do not list a
   cache price bill such tokens in full, and where a discount is merely missing from our rows the cost errs on
-  the dear side;
+  the dear side. Only writes for an hour do not take the price of writes for five minutes, which is lower: where
+  that one is known and theirs is not, the cost is unknown;
 - **no row for reasoning tokens**: they cost what output costs, as every provider known to us bills them;
 - **a row of zero** means free and was written on purpose. The rows made from a public price map leave zeros
   out (see tasks/prices.py), because there a zero more often means that nobody wrote the price down.
 
 A tier (`tier_start`) applies to all tokens of a call as soon as its prompt is longer than the start.
+
+The price of a call depends on its day, and where a vendor has hours also on its time (UTC); on the service it asked
+for (`Service`); and on the region, where the model has prices of its own there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Literal, get_args
 
@@ -33,11 +37,27 @@ TokenClass = Literal[
     "output_audio",
     "output_image",
     "reasoning",
+    "input_image",
+    "cached_image",
+    "input_video",
+    "output_video",
+    "request",
+    "web_search",
 ]
-"""Disjoint kinds of tokens. `Usage` knows five of them; the others price usage that comes from elsewhere."""
-TOKEN_CLASSES: tuple[TokenClass, ...] = get_args(TokenClass)
+"""Disjoint kinds of what is counted and billed: tokens, except for the `FEES`.
+
+`Usage` knows five of them; the others price usage that comes from elsewhere. `cache_write` lives five minutes.
+"""
+FEES: tuple[TokenClass, ...] = ("request", "web_search")
+"""Counted by the piece. A request fee is added to every call of a model that has one."""
+PRICE_CLASSES: tuple[TokenClass, ...] = get_args(TokenClass)
+TOKEN_CLASSES: tuple[TokenClass, ...] = PRICE_CLASSES[: PRICE_CLASSES.index("reasoning") + 1]
+"""The classes that facts about calls keep apart; pictures and films among the prompt are input to them."""
 PROMPT_CLASSES: frozenset[TokenClass] = frozenset(
-    ("input", "cached", "cache_write", "cache_write_1h", "input_audio", "cached_audio")
+    (
+        *("input", "cached", "cache_write", "cache_write_1h", "input_audio", "cached_audio"),
+        *("input_image", "cached_image", "input_video"),
+    )
 )
 """What a tier's start is compared with: their sum is the length of the prompt."""
 PRICED_AS: Mapping[TokenClass, TokenClass] = {
@@ -49,6 +69,10 @@ PRICED_AS: Mapping[TokenClass, TokenClass] = {
     "output_audio": "output",
     "output_image": "output",
     "reasoning": "output",
+    "input_image": "input",
+    "cached_image": "cached",
+    "input_video": "input",
+    "output_video": "output",
 }
 """Whose price a class takes that has none of its own."""
 PLACES = Decimal("1e-12")
@@ -56,8 +80,18 @@ PLACES = Decimal("1e-12")
 beyond."""
 BARE_PROVIDERS = ("openai", "anthropic", "vertex_ai", "bedrock")
 """Whose models may be named without a provider, in the order that LiteLLM tries them."""
-MAP_SOURCE = "litellm"
-"""Rows whose source begins so came from a public map; any other row in force on the day goes before them."""
+Service = Literal["standard", "batch", "flex", "priority"]
+"""What a call asked its provider for, and is billed for apart."""
+SERVICES: tuple[Service, ...] = get_args(Service)
+DISCOUNTS: frozenset[Service] = frozenset(("batch", "flex"))
+"""Cheaper than the standard: a class they have no price for takes the standard one, which errs on the dear side."""
+ListName = Literal["own", "dated", "litellm", "borrowed", "genai-prices"]
+PUBLIC_LISTS: tuple[ListName, ...] = ("dated", "litellm", "borrowed", "genai-prices")
+"""Public price lists, the first one that knows the model going before the others; `list_of` tells them apart."""
+DATED = ", dated"
+"""End of the source of a genai-prices list that knows when its prices changed."""
+BORROWED = ", borrowed"
+"""End of the source of a genai-prices list of another provider, which it says holds for this one too."""
 
 
 def per_token(value: Decimal | int | str) -> Decimal:
@@ -67,6 +101,55 @@ def per_token(value: Decimal | int | str) -> Decimal:
     Decimal('1.50000E-7')
     """
     return Decimal(value).quantize(PLACES)
+
+
+def list_of(source: str) -> ListName:
+    """The list that a row belongs to by its source; "own" for what was written for this installation.
+
+    >>> list_of("litellm 1.109.1"), list_of("genai-prices 0.2.3, dated"), list_of("our contract")
+    ('litellm', 'dated', 'own')
+    """
+    if source.startswith("genai-prices"):
+        return "dated" if source.endswith(DATED) else "borrowed" if source.endswith(BORROWED) else "genai-prices"
+    return "litellm" if source.startswith("litellm") else "own"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hours:
+    """A daily span of time, in UTC. It may run over midnight; two equal ends are the whole day."""
+
+    start: time
+    end: time
+    weekdays: str = "1234567"
+    """Days on which it begins, Monday is 1."""
+
+    def __post_init__(self) -> None:
+        if not self.weekdays or not set(self.weekdays) <= set("1234567"):
+            raise ValueError(f"weekdays are digits from 1 (Monday) to 7, not {self.weekdays!r}")
+
+    def hold_at(self, moment: datetime) -> bool:
+        """Whether the moment lies in them; one without a time zone is UTC."""
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        at, today = moment.time(), moment.isoweekday()
+        if self.start < self.end:
+            return self.start <= at < self.end and str(today) in self.weekdays
+        yesterday = (today - 2) % 7 + 1
+        began_today = at >= self.start and str(today) in self.weekdays
+        return began_today or (at < self.end and str(yesterday) in self.weekdays)
+
+    def __str__(self) -> str:
+        return f"{self.weekdays} {self.start:%H:%M}-{self.end:%H:%M}"
+
+    @classmethod
+    def read(cls, said: str) -> "Hours":
+        """The inverse of `str`; the weekdays may be left out. Raises ValueError on anything else.
+
+        >>> str(Hours.read("16:30-00:30"))
+        '1234567 16:30-00:30'
+        """
+        weekdays, _, span = said.rpartition(" ")
+        start, _, end = span.partition("-")
+        return cls(time.fromisoformat(start), time.fromisoformat(end), weekdays or "1234567")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +167,37 @@ class PriceRow:
     source: str
     tier_start: int | None = None
     """The price holds for calls whose prompt has more tokens than this; None for the base price."""
+    service: Service = "standard"
+    hours: Hours | None = None
+    """The price holds in these hours only, and goes before the one without hours."""
+
+    @property
+    def price_class(self) -> str:
+        """Class, service and hours in one text, as the store keeps them: "batch input", "input @12345 01:00-04:00"."""
+        service = "" if self.service == "standard" else f"{self.service} "
+        return f"{service}{self.token_class}" + ("" if self.hours is None else f" @{self.hours}")
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """What there is one price for in a list: class, service and hours, with the tier's start, -1 for the base."""
+        return self.price_class, -1 if self.tier_start is None else self.tier_start
+
+    def holds_on(self, day: date) -> bool:
+        return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
+
+
+def read_price_class(said: str) -> tuple[TokenClass, Service, Hours | None]:
+    """The inverse of `PriceRow.price_class`. Raises ValueError on a class or service that nobody knows.
+
+    >>> read_price_class("batch input")
+    ('input', 'batch', None)
+    """
+    name, _, hours = said.partition(" @")
+    service, _, token_class = name.rpartition(" ")
+    service = service or "standard"
+    if token_class not in PRICE_CLASSES or service not in SERVICES:
+        raise ValueError(f"no price class is written {said!r}")
+    return token_class, service, Hours.read(hours) if hours else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +208,7 @@ class Prices:
     on: date
     by_class: Mapping[TokenClass, tuple[tuple[int, Decimal], ...]]
     """For each class with a price its tiers, (start, price), ascending; a base price starts at -1."""
+    service: Service = "standard"
 
     def per_token(self, token_class: TokenClass, prompt_tokens: int = 0) -> Decimal | None:
         """The price of a token of this class in a call with a prompt of that length; None when unknown."""
@@ -105,22 +220,29 @@ class Prices:
                     price = tier_price
             if price is not None:
                 return price
+            if wanted == "cache_write_1h" and "cache_write" in self.by_class:
+                return None  # an hour is dearer than five minutes by a factor that vendors set
             wanted = PRICED_AS.get(wanted)
         return None
+
+
+Tiers = dict[tuple[TokenClass, int], Decimal]
+"""The price of each class from each start on; the base price starts at -1."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
     """Dated price rows and the question that is asked of them.
 
-    Where several rows hold on a day, one that was written for this installation goes before one from a public
-    map, then the later `effective_from`, then the later in the order given. Rows in another currency than US
-    dollars are not used: an exchange rate would be a guess.
+    Rows of one's own go before public ones, class by class: the later `effective_from`, then the later in the
+    order given. A public list counts as a whole: of the first of the `PUBLIC_LISTS` that knows the model, the
+    edition (rows of one day and source) that came last, so that what a vendor withdrew is gone. Rows in another
+    currency than US dollars are not used: an exchange rate would be a guess.
     """
 
     rows: Iterable[PriceRow] = ()
     _by_model: dict[str, list[PriceRow]] = field(init=False, repr=False, default_factory=dict)
-    _asked: dict[tuple[str, date], Prices | None] = field(init=False, repr=False, default_factory=dict)
+    _asked: dict[tuple[object, ...], Prices | None] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(self.rows))
@@ -128,60 +250,117 @@ class PriceBook:
             if row.currency == "USD":
                 self._by_model.setdefault(row.model, []).append(row)
 
-    def prices_of(self, model: str, on: date) -> Prices | None:
-        """The prices of a model on a day; None when no row for it holds then.
+    def prices_of(
+        self, model: str, on: date, *, service: Service = "standard", region: str | None = None
+    ) -> Prices | None:
+        """The prices of a model on a day or at a moment; None when no row for it holds then.
 
         A name without a provider ("gpt-4o-mini") is looked up under the providers for which LiteLLM allows
-        that. A provider prefix is never dropped: the same name costs differently elsewhere.
+        that. A provider prefix is never dropped: the same name costs differently elsewhere. A region's prices
+        stand under provider/region/name; without them those of the name alone count. A bare day takes the
+        dearest hour, for a reservation has to last; a moment without a time zone is UTC.
         """
-        key = (model, on)
-        if key not in self._asked:
-            self._asked[key] = self._look_up(model, on)
-        return self._asked[key]
-
-    def _look_up(self, model: str, on: date) -> Prices | None:
-        names = [model] if "/" in model else [model, *(f"{provider}/{model}" for provider in BARE_PROVIDERS)]
-        for name in names:
-            chosen: dict[tuple[TokenClass, int], tuple[tuple[bool, date], Decimal]] = {}
-            for row in self._by_model.get(name, ()):
-                if row.effective_from > on or (row.effective_to is not None and row.effective_to <= on):
-                    continue
-                place = (row.token_class, -1 if row.tier_start is None else row.tier_start)
-                rank = (not row.source.startswith(MAP_SOURCE), row.effective_from)
-                if place not in chosen or rank >= chosen[place][0]:
-                    chosen[place] = (rank, row.per_token)
-            if chosen:
-                return Prices(model=name, on=on, by_class=_tiers(chosen))
+        moment = _in_utc(on) if isinstance(on, datetime) else None
+        day = on if moment is None else moment.date()
+        for name in names_of(model, region):
+            rows = self._by_model.get(name)
+            if rows:
+                hours = _hours_at(rows, moment)
+                key = (name, day, service, hours)
+                if key not in self._asked:
+                    self._asked[key] = _prices(name, day, service, hours, [row for row in rows if row.holds_on(day)])
+                if (found := self._asked[key]) is not None:
+                    return found
         return None
 
 
-def _tiers(
-    chosen: Mapping[tuple[TokenClass, int], tuple[tuple[bool, date], Decimal]],
-) -> dict[TokenClass, tuple[tuple[int, Decimal], ...]]:
+def names_of(model: str, region: str | None = None) -> list[str]:
+    """The names under which the prices of a model may stand, the first one going before the others.
+
+    >>> names_of("azure/gpt-4o", "eu")
+    ['azure/eu/gpt-4o', 'azure/gpt-4o']
+    """
+    names = [model] if "/" in model else [model, *(f"{provider}/{model}" for provider in BARE_PROVIDERS)]
+    if region is None:
+        return names
+    return [*(name.replace("/", f"/{region}/", 1) for name in names if "/" in name), *names]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _hours_at(rows: Sequence[PriceRow], moment: datetime | None) -> frozenset[Hours] | None:
+    """The hours of these rows that hold at a moment; None when there is none, and every hour may be meant."""
+    spans = {row.hours for row in rows if row.hours is not None}
+    if moment is None and spans:
+        return None
+    return frozenset(span for span in spans if moment is not None and span.hold_at(moment))
+
+
+def _prices(
+    name: str, day: date, service: Service, hours: frozenset[Hours] | None, rows: Sequence[PriceRow]
+) -> Prices | None:
+    found = _tiers([row for row in rows if row.service == service], hours)
+    if found and service != "standard":
+        standard = _tiers([row for row in rows if row.service == "standard"], hours)
+        kept = {place for place in standard if service in DISCOUNTS or place[0] in FEES}
+        found = {place: standard[place] for place in kept} | found
+    if not found:
+        return None
     by_class: dict[TokenClass, tuple[tuple[int, Decimal], ...]] = {}
-    for token_class in TOKEN_CLASSES:
-        mine = {start: (rank, price) for (cls, start), (rank, price) in chosen.items() if cls == token_class}
-        if not mine:
-            continue
-        # A base price written for this installation replaces the map's tiers too: they belong to another
-        # price list.
-        own_base = -1 in mine and mine[-1][0][0]
-        by_class[token_class] = tuple(
-            (start, price) for start, (rank, price) in sorted(mine.items()) if rank[0] or not own_base
-        )
-    return by_class
+    for token_class in PRICE_CLASSES:
+        mine = tuple(sorted((start, price) for (cls, start), price in found.items() if cls == token_class))
+        if mine:
+            by_class[token_class] = mine
+    return Prices(model=name, on=day, by_class=by_class, service=service)
+
+
+def _tiers(rows: Sequence[PriceRow], hours: frozenset[Hours] | None) -> Tiers:
+    """What holds of these rows: one's own ones, and of a public list what they do not say."""
+    own = _chosen([row for row in rows if list_of(row.source) == "own"], hours)
+    # A base price of one's own replaces the list's tiers of the class too: they belong to another price list.
+    replaced = {token_class for token_class, start in own if start == -1}
+    public = _chosen(_edition(rows), hours)
+    return {place: price for place, price in public.items() if place[0] not in replaced} | own
+
+
+def _edition(rows: Sequence[PriceRow]) -> list[PriceRow]:
+    """The newest edition of the first public list that has the model."""
+    for name in PUBLIC_LISTS:
+        listed = [row for row in rows if list_of(row.source) == name]
+        if listed:
+            first_day = max(row.effective_from for row in listed)
+            source = [row.source for row in listed if row.effective_from == first_day][-1]
+            return [row for row in listed if (row.effective_from, row.source) == (first_day, source)]
+    return []
+
+
+def _chosen(rows: Iterable[PriceRow], hours: frozenset[Hours] | None) -> Tiers:
+    """One price a class and tier: the latest row's, that of the hour going before; of any hour the dearest."""
+    latest: dict[tuple[TokenClass, int], dict[Hours | None, Decimal]] = {}
+    for row in sorted(rows, key=lambda row: row.effective_from):
+        if row.hours is None or hours is None or row.hours in hours:
+            latest.setdefault((row.token_class, row.place[1]), {})[row.hours] = row.per_token
+    chosen: Tiers = {}
+    for place, by_hours in latest.items():
+        timed = [price for span, price in by_hours.items() if span is not None]
+        base = by_hours.get(None)
+        always = [] if base is None or (timed and hours is not None) else [base]
+        chosen[place] = max([*timed, *always])
+    return chosen
 
 
 def costs(tokens: Mapping[TokenClass, int], prices: Prices | None) -> dict[TokenClass, Decimal] | None:
-    """The exact cost of each class of tokens, in US dollars; None when any class that was used has no
-    price."""
+    """The exact cost of each class that was used, in US dollars; None when any of them has no price."""
     if prices is None:
         return None
     prompt_tokens = sum(count for token_class, count in tokens.items() if token_class in PROMPT_CLASSES)
     parts: dict[TokenClass, Decimal] = {}
-    for token_class, count in tokens.items():
-        if count <= 0:
-            continue
+    counted = {token_class: count for token_class, count in tokens.items() if count > 0}
+    if counted and prices.per_token("request") is not None:
+        counted.setdefault("request", 1)
+    for token_class, count in counted.items():
         price = prices.per_token(token_class, prompt_tokens)
         if price is None:
             return None
@@ -193,8 +372,7 @@ def cost(usage: Usage, prices: Prices | None) -> Decimal | None:
     """The exact cost of a call in US dollars; None when the price of anything it used is unknown.
 
     A usage of no tokens at all costs nothing where there are prices. Whether the usage is known is for the
-    caller to
-    say: where the provider reported none, the cost is unknown, whatever this function would return.
+    caller to say: where the provider reported none, the cost is unknown, whatever this function would return.
     """
     parts = costs(
         {
@@ -225,7 +403,8 @@ def possible_cost(prompt_tokens: int, max_output_tokens: int, prices: Prices | N
         if not known:
             return None
         dearest.append(max(known))
-    return dearest[0] * prompt_tokens + dearest[1] * max_output_tokens
+    fee = prices.per_token("request") or Decimal(0)
+    return dearest[0] * prompt_tokens + dearest[1] * max_output_tokens + fee
 
 
 def _dearest(prices: Prices, token_class: TokenClass, prompt_tokens: int) -> Decimal | None:

@@ -213,7 +213,7 @@ class _Checks:
 
     def __init__(self, dataset: Dataset) -> None:
         self.problems: list[str] = []
-        self._validate, classes = _great_expectations()
+        self._validate, classes = frame_validator()
         self._checks = [
             _check(spec, number, dataset, classes) for number, spec in enumerate(dataset.spec.expectations, 1)
         ]
@@ -360,7 +360,7 @@ def _columns_of(checks: Iterable[_Check]) -> list[str]:
 _Validate = Callable[[Any, list[Any]], list[Any]]
 
 
-def _great_expectations() -> tuple[_Validate, Any]:
+def frame_validator() -> tuple[_Validate, Any]:
     """A function from a frame and expectations to results, in that order; and the module of base classes."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import, which would otherwise call home
     import great_expectations as gx

@@ -282,7 +282,7 @@ def prices(sight: Sight) -> Iterator[Finding]:
     if days <= PRICES_DAYS:
         yield Finding("ok", "prices", found)
     else:
-        mend = ("pip install --upgrade litellm", "assay run support-tickets --dry-run")
+        mend = ("pip install --upgrade litellm genai-prices", "assay prices sync --apply")
         yield Finding("warning", "prices", f"{found}, {days} days ago", mend)
 
 

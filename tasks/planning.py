@@ -16,7 +16,7 @@ from tasks.contracts import check_contract_apart, refusal
 from tasks.datasets import BadRow, CaseRow, Dataset, iter_cases, open_dataset
 from tasks.estimates import Estimated, estimate
 from tasks.panel import Panel
-from tasks.prices import map_source, rows_of_map, rows_of_overrides
+from tasks.price_sync import seed_prices
 from tasks.providers import check_model
 from tasks.settings import settings
 from tasks.store.database import transaction
@@ -34,7 +34,7 @@ from tasks.store.datasets import (
     shard_bounds,
     tags_of,
 )
-from tasks.store.prices import add_prices, has_source, price_book
+from tasks.store.prices import price_book
 from tasks.store.runs import NewRun, StoredRun, create_run, latest_run_of, run_of
 from tasks.suites import LoadedSuite, load_suite
 from tasks.targets import targets_of
@@ -312,16 +312,8 @@ def _check_prices(connection: Connection, loaded: LoadedSuite, request: RunReque
     if unpriced and loaded.spec.max_cost is not None and not request.allow_unpriced:
         raise AssayError(
             f"a cost limit cannot be kept for {', '.join(unpriced)}: no price is known. Add one to "
-            "tasks/store/prices.yaml, or say --allow-unpriced to leave these models out of the limit."
+            "prices.yaml in ASSAY_HOME, or say --allow-unpriced to leave these models out of the limit."
         )
-
-
-def seed_prices(connection: Connection) -> None:
-    """Add the rows of the bundled map and of the overrides file that are not there yet."""
-    actor = settings().actor
-    if not has_source(connection, map_source()):
-        add_prices(connection, rows_of_map(), actor)
-    add_prices(connection, rows_of_overrides(), actor)
 
 
 # What changed

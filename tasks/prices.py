@@ -14,20 +14,23 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from evaluations.errors import AssayError, InfrastructureError
-from evaluations.pricing import TOKEN_CLASSES, PriceRow, TokenClass, per_token
+from evaluations.pricing import FEES, PRICE_CLASSES, Hours, PriceRow, Service, TokenClass, list_of, per_token
+from tasks.settings import Settings
 
 FIRST_DAY = date(2020, 1, 1)
 """From when the map's prices count on a first seeding: it has no dates, and calls of the past need a price
 too."""
 OVERRIDES = Path(__file__).parent / "store" / "prices.yaml"
+"""What is shipped; an installation's own file comes on top (`override_files`)."""
 MAP_FILE = "model_prices_and_context_window_backup.json"
 MODES = frozenset({"chat", "completion", "responses", "embedding"})
 """What is billed by the token; images, videos, audio and searches are billed by other units."""
@@ -44,8 +47,19 @@ CLASS_OF_FIELD: Mapping[str, TokenClass] = {
     "cache_read_input_audio_token_cost": "cached_audio",
     "output_cost_per_audio_token": "output_audio",
     "output_cost_per_image_token": "output_image",
+    "input_cost_per_image_token": "input_image",
+    "input_cost_per_video_token": "input_video",
+    "output_cost_per_video_token": "output_video",
+    "input_cost_per_request": "request",
+    "web_search": "web_search",
 }
-TIER = re.compile(r"^(?P<field>.+?)_above_(?P<thousands>\d+)k_tokens$")
+FIELD = re.compile(r"^(?P<field>.+?)(?:_above_(?P<thousands>\d+)k_tokens)?(?:_(?P<service>batches|flex|priority))?$")
+SERVICE_OF_SUFFIX: Mapping[str | None, Service] = {
+    None: "standard",
+    "batches": "batch",
+    "flex": "flex",
+    "priority": "priority",
+}
 PREFIX_OF_PROVIDER: Mapping[str, str] = {"bedrock_converse": "bedrock", "cohere_chat": "cohere"}
 """Where the map's name for a provider is not the prefix that callers write; families ("vertex_ai-…") are
 cut."""
@@ -68,10 +82,7 @@ def map_source() -> str:
 def rows_of_map(
     path: Path | None = None, *, source: str | None = None, effective_from: date = FIRST_DAY
 ) -> Iterator[PriceRow]:
-    """The rows of LiteLLM's price map, model by model; by default those of the installed version.
-
-    Batch, flex and priority prices are left out: what a call asks for another service tier is unpriced.
-    """
+    """The rows of LiteLLM's price map, model by model; by default those of the installed version."""
     source = source or map_source()
     entries = json.loads((path or map_file()).read_text(encoding="utf-8"), parse_float=Decimal)
     for key, entry in entries.items():
@@ -80,41 +91,66 @@ def rows_of_map(
             yield from _rows_of_entry(key, entry, source, effective_from)
 
 
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One price of an entry, with all that its name says."""
+
+    name: str
+    value: Any
+    tier_start: int | None = None
+    service: Service = "standard"
+    hours: Hours | None = None
+
+
 def _rows_of_entry(key: str, entry: Mapping[str, Any], source: str, effective_from: date) -> Iterator[PriceRow]:
     provider = str(entry.get("litellm_provider", ""))
     model = _full_name(key, provider)
     # Ollama also resells models that run in its cloud; their zero says nothing about their price.
     free_means_free = provider in OWN_MACHINE and not key.endswith("-cloud")
-    seen: set[tuple[TokenClass, int | None]] = set()
-    for name, tier_start, value in _fields(entry):
-        token_class = CLASS_OF_FIELD.get(name)
-        place = (token_class, tier_start)
-        if token_class is None or place in seen or not isinstance(value, int | Decimal) or value < 0:
+    seen: set[tuple[str, int]] = set()
+    for found in _fields(entry):
+        token_class = CLASS_OF_FIELD.get(found.name)
+        if token_class is None or not isinstance(found.value, int | Decimal) or found.value < 0:
             continue
-        price = per_token(value)
-        if not price and not free_means_free:
-            continue
-        seen.add((token_class, tier_start))
-        yield PriceRow(
+        row = PriceRow(
             model=model,
             token_class=token_class,
-            per_token=price,
+            per_token=per_token(found.value),
             effective_from=effective_from,
             source=source,
-            tier_start=tier_start,
+            tier_start=found.tier_start,
+            service=found.service,
+            hours=found.hours,
         )
+        if row.place not in seen and (row.per_token or free_means_free):
+            seen.add(row.place)
+            yield row
 
 
-def _fields(entry: Mapping[str, Any]) -> Iterator[tuple[str, int | None, Any]]:
-    """(field, tier start, value) of both ways in which the map writes tiers."""
+def _fields(entry: Mapping[str, Any]) -> Iterator[_Field]:
+    """The prices of an entry, in all the ways in which the map writes tiers, services and hours."""
     for tier in entry.get("tiered_pricing") or ():
         start = int(tier["range"][0]) or None
-        yield from ((name, start, value) for name, value in tier.items() if name != "range")
+        yield from (_Field(name, value, start) for name, value in tier.items() if name != "range")
     for name, value in entry.items():
-        if found := TIER.match(name):
-            yield found["field"], int(found["thousands"]) * 1000, value
-        else:
-            yield name, None, value
+        if said := FIELD.match(name):
+            start = int(said["thousands"]) * 1000 if said["thousands"] else None
+            yield _Field(said["field"], value, start, SERVICE_OF_SUFFIX[said["service"]])
+    yield from _off_peak(entry.get("off_peak_pricing") or {})
+    searches = set((entry.get("search_context_cost_per_query") or {}).values())
+    if len(searches) == 1:  # otherwise it depends on how much the search brings, which no usage tells
+        yield from (_Field("web_search", value) for value in searches)
+
+
+def _off_peak(offer: Mapping[str, Any]) -> Iterator[_Field]:
+    if "weekday_timezone" in offer:  # days that begin at another hour than ours: its dearer hours are taken for all
+        return
+    for window in offer.get("windows") or ():
+        weekdays = "".join(map(str, window.get("weekdays") or range(1, 8)))
+        spans = window["hours_utc"]
+        for span in [spans] if isinstance(spans, str) else spans:
+            hours = Hours.read(f"{weekdays} {span}")
+            yield from (_Field(name, value, hours=hours) for name, value in offer.items() if name in CLASS_OF_FIELD)
 
 
 def _full_name(key: str, provider: str) -> str:
@@ -133,6 +169,10 @@ def _decimal(value: Any) -> Any:
 Price = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, allow_inf_nan=False)]
 
 
+def _hours(value: Any) -> Any:
+    return Hours.read(value) if isinstance(value, str) else value
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -140,14 +180,41 @@ class _Entry(BaseModel):
     source: str = Field(min_length=1)
     from_: date = Field(alias="from")
     to: date | None = None
-    usd_per_million: dict[TokenClass, Price] = Field(min_length=1)
+    service: Service = "standard"
+    hours: Annotated[Hours, BeforeValidator(_hours)] | None = None
+    usd_per_million: dict[TokenClass, Price] = Field(default_factory=dict)
+    usd_each: dict[TokenClass, Price] = Field(default_factory=dict)
     above: dict[Annotated[int, Field(gt=0)], dict[TokenClass, Price]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "_Entry":
+        if not self.usd_per_million and not self.usd_each:
+            raise ValueError("it has no price: write usd_per_million or usd_each")
+        counted = [*self.usd_per_million, *(name for prices in self.above.values() for name in prices)]
+        if wrong := [name for name in counted if name in FEES]:
+            raise ValueError(f"{wrong[0]} has a price by the piece: write it under usd_each")
+        if wrong := [name for name in self.usd_each if name not in FEES]:
+            raise ValueError(f"{wrong[0]} has a price by the million: write it under usd_per_million")
+        if self.to is not None and self.to <= self.from_:
+            raise ValueError(f"it ends on {self.to}, before it begins")
+        return self
 
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     prices: list[_Entry] = Field(default_factory=list)
+
+
+def override_files(given: Settings) -> list[Path]:
+    """The files with prices of one's own: what is shipped, then `ASSAY_PRICES` or prices.yaml in ASSAY_HOME.
+
+    Raises AssayError when the file that the setting names is not there.
+    """
+    own = given.prices or given.home / "prices.yaml"
+    if given.prices is not None and not own.is_file():
+        raise AssayError(f"ASSAY_PRICES names {own.name}, which is no file here; write it or unset the variable.")
+    return [OVERRIDES, own] if own.is_file() else [OVERRIDES]
 
 
 def rows_of_overrides(path: Path = OVERRIDES) -> Iterator[PriceRow]:
@@ -163,22 +230,31 @@ def rows_of_overrides(path: Path = OVERRIDES) -> Iterator[PriceRow]:
     except ValidationError as error:
         raise AssayError(_sentence(path, error)) from error
     for entry in read.prices:
-        if entry.source.startswith("litellm"):
+        if list_of(entry.source) != "own":
             raise AssayError(f"{path.name}: the source of {entry.model} has to say where the price is published.")
-        for start, prices in [(None, entry.usd_per_million), *entry.above.items()]:
-            for token_class, price in prices.items():
-                yield PriceRow(
-                    model=entry.model,
-                    token_class=token_class,
-                    per_token=per_token(price / 1_000_000),
-                    effective_from=entry.from_,
-                    effective_to=entry.to,
-                    source=entry.source,
-                    tier_start=start,
-                )
+        yield from _rows_of_own(entry)
+
+
+def _rows_of_own(entry: _Entry) -> Iterator[PriceRow]:
+    per_million = [(None, entry.usd_per_million), *entry.above.items()]
+    prices = [(start, name, price / 1_000_000) for start, listed in per_million for name, price in listed.items()]
+    prices += [(None, name, price) for name, price in entry.usd_each.items()]
+    for start, token_class, price in prices:
+        yield PriceRow(
+            model=entry.model,
+            token_class=token_class,
+            per_token=per_token(price),
+            effective_from=entry.from_,
+            effective_to=entry.to,
+            source=entry.source,
+            tier_start=start,
+            service=entry.service,
+            hours=entry.hours,
+        )
 
 
 def _sentence(path: Path, error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"{path.name}: {place}: {first['msg']}. Token classes: {', '.join(TOKEN_CLASSES)}."
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{path.name}: {place}: {said}. Token classes: {', '.join(PRICE_CLASSES)}."

@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     """A Prefect server that is already running, e.g. http://127.0.0.1:4200/api."""
     reports: Path | None = None
     """Where reports are written; `home`/reports unless set."""
+    prices: Path | None = None
+    """A YAML file with prices of one's own; `home`/prices.yaml, where there is one, unless set."""
     actor: str = Field(default_factory=_person)
     """Who is written beside every change."""
     lease_seconds: float = Field(default=15.0, gt=0.5)

@@ -13,7 +13,7 @@ from prefect.states import Completed, Failed
 
 from evaluations.errors import AssayError
 from evaluations.schedules import CatchUp
-from tasks import analysing, scheduling, tidying
+from tasks import analysing, rollups, scheduling, tidying
 from tasks.scheduling import Due, Ended, Part
 from tasks.secrets import without_secrets
 from tasks.services.recovery import recover_here
@@ -50,6 +50,12 @@ async def release_dead_leases() -> str:
 @task(name="remove-half-written", cache_policy=NO_CACHE)
 async def remove_half_written() -> str:
     return await asyncio.to_thread(tidying.remove_half_written)
+
+
+@task(name="roll-up-days", cache_policy=NO_CACHE)
+async def roll_up_days(first: date | None, last: date | None) -> str:
+    """Roll up a range of days, or all that changed. Gives a sentence about what came of them."""
+    return str(await asyncio.to_thread(lambda: rollups.roll_up_days(rollups.days_between(first, last))))
 
 
 @task(name="due-dates", cache_policy=NO_CACHE)

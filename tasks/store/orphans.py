@@ -25,6 +25,8 @@ _WORKER = "t.worker_id IS NULL OR EXISTS (SELECT 1 FROM workers w WHERE w.id = t
 _VARIANT = "EXISTS (SELECT 1 FROM run_variants v WHERE v.run_id = t.run_id AND v.position = t.variant)"
 _CASE = """EXISTS (SELECT 1 FROM runs r JOIN cases c ON c.dataset_id = r.dataset_id
     WHERE r.id = t.run_id AND c.position = t.position)"""
+_BATCH = "t.batch_id IS NULL OR EXISTS (SELECT 1 FROM ingest_batches b WHERE b.id = t.batch_id)"
+_PRICE_SET = "t.price_set_id IS NULL OR EXISTS (SELECT 1 FROM price_sets p WHERE p.id = t.price_set_id)"
 
 REFERENCES = (
     Reference("run_shards", ("worker_id",), "workers", _WORKER),
@@ -37,9 +39,23 @@ REFERENCES = (
             (("run_id", "position"), "cases", _CASE),
         )
     ),
+    *(
+        Reference(table, ("batch_id",), "ingest_batches", _BATCH)
+        for table in ("request_keys", "requests", "spans", "rollup_dirty")
+    ),
+    Reference("requests", ("price_set_id",), "price_sets", _PRICE_SET),
 )
-OUTSIDE = frozenset({("runs", "prefect_flow_run_id"), ("logical_dates", "flow_run_id")})
-"""Columns that name a row of Prefect's own database, which forgets its runs when it likes."""
+OUTSIDE = frozenset(
+    {
+        ("runs", "prefect_flow_run_id"),
+        ("logical_dates", "flow_run_id"),
+        *((table, "external_id") for table in ("request_keys", "requests", "quarantine")),
+        *(("requests", column) for column in ("trace_id", "span_id")),
+        *(("spans", column) for column in ("trace_id", "span_id", "parent_id")),
+    }
+)
+"""Columns that name what is elsewhere: Prefect's database, which forgets its runs when it likes, and the systems from
+which requests came, which export their traces in parts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,66 +1,44 @@
 """The tables. A row is a fact that happened; what can be derived is a query.
 
-Kinds of columns are named once and reused. Text that decides order or equality between machines is COLLATE "C".
+Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
+traffic.py, those of rollups in rollup_tables.py; naming them here makes `Base.metadata` whole for whoever imports
+this module.
 """
 
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Annotated, Any
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    CheckConstraint,
-    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
-    Identity,
     Index,
     LargeBinary,
-    MetaData,
-    Numeric,
-    SmallInteger,
-    String,
-    Text,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-uuid_pk = Annotated[UUID, mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))]
-recorded_at = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
-moment = Annotated[datetime, mapped_column(DateTime(timezone=True))]
-money = Annotated[Decimal, mapped_column(Numeric(20, 12))]
-name_text = Annotated[str, mapped_column(String(collation="C"))]
-digest = Annotated[str, mapped_column(String(collation="C"))]
-"""A sha256 in hex."""
-document = Annotated[dict[str, Any], mapped_column(JSONB)]
-actor = Annotated[str, mapped_column(Text)]
-small = Annotated[int, mapped_column(SmallInteger)]
-big_id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
+from tasks.store import rollup_tables, traffic
+from tasks.store.columns import (
+    Base,
+    actor,
+    big_id,
+    digest,
+    document,
+    moment,
+    money,
+    name_text,
+    one_of,
+    recorded_at,
+    small,
+    uuid_pk,
+)
 
-
-class Base(DeclarativeBase):
-    """All tables of Assay; Prefect keeps its own elsewhere."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-
-
-def one_of(column: str, *values: str) -> CheckConstraint:
-    """A CHECK for an enumeration. NULL is allowed by the column, never inside IN, where it would allow everything."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
+__all__ = ["Base", "rollup_tables", "traffic"]
 
 
 class DatasetRow(Base):

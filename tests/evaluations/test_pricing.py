@@ -5,7 +5,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,20 @@ from hypothesis import strategies as st
 
 from evaluations.answers import Usage
 from evaluations.pricing import (
+    PRICE_CLASSES,
+    SERVICES,
+    Hours,
     PriceBook,
     PriceRow,
     Prices,
+    Service,
     TokenClass,
     cost,
     costs,
     estimate_tokens,
     per_token,
     possible_cost,
+    read_price_class,
     token_bound,
 )
 
@@ -58,7 +63,7 @@ def published() -> Iterator[dict[str, Any]]:
             yield json.loads(line, parse_float=Decimal)
 
 
-PRICE_CLASSES: dict[str, TokenClass] = {
+CLASS_OF_PRICE: dict[str, TokenClass] = {
     "input_mtok": "input",
     "cache_read_mtok": "cached",
     "cache_write_mtok": "cache_write",
@@ -73,14 +78,14 @@ PRICE_CLASSES: dict[str, TokenClass] = {
 def rows_of(record: Mapping[str, Any]) -> list[PriceRow]:
     rows = []
     for name, price in record["usd_per_million"].items():
-        if name not in PRICE_CLASSES:
+        if name not in CLASS_OF_PRICE:
             continue
         tiers = {None: price} if not isinstance(price, dict) else {None: price["base"]}
         if isinstance(price, dict):
             tiers |= {tier["start"]: tier["price"] for tier in price["tiers"]}
         for start, value in tiers.items():
             usd = per_token(Decimal(value) / MILLION)
-            rows.append(a_row(PRICE_CLASSES[name], str(usd), model="vendor/model", tier_start=start))
+            rows.append(a_row(CLASS_OF_PRICE[name], str(usd), model="vendor/model", tier_start=start))
     return rows
 
 
@@ -236,6 +241,156 @@ def test_a_name_may_leave_out_its_provider_but_never_swap_it(asked: str, known: 
 
 def test_float_noise_in_a_published_price_disappears() -> None:
     assert per_token("2.8999999999999998e-07") == Decimal("2.9e-7")
+
+
+# Services, hours, regions, fees, editions of a list
+
+
+def test_a_batch_call_takes_batch_prices_and_for_the_rest_the_standard_ones() -> None:
+    rows = [
+        a_row("input", "0.000002"),
+        a_row("output", "0.000008"),
+        a_row("cache_write", "0.0000025"),
+        a_row("input", "0.000001", service="batch"),
+        a_row("output", "0.000004", service="batch"),
+    ]
+    prices = PriceBook(rows).prices_of("openai/small", TODAY, service="batch")
+    usage = Usage(input_tokens=10, cache_write_tokens=10, output_tokens=10)
+    assert cost(usage, prices) == Decimal("0.000075")
+
+
+def test_a_service_that_a_model_has_no_price_for_is_unpriced() -> None:
+    book = PriceBook([a_row("input"), a_row("output"), a_row("input", "0.000003", service="priority")])
+    assert book.prices_of("openai/small", TODAY, service="flex") is None
+    priority = book.prices_of("openai/small", TODAY, service="priority")
+    assert cost(Usage(input_tokens=1), priority) == Decimal("0.000003")
+    # The standard price of the output would be too cheap.
+    assert cost(Usage(input_tokens=1, output_tokens=1), priority) is None
+
+
+def test_a_long_batch_call_without_a_batch_price_for_its_length_errs_on_the_dear_side() -> None:
+    rows = [a_row("input", "2e-6"), a_row("input", "4e-6", tier_start=200_000), a_row("input", "1e-6", service="batch")]
+    prices = PriceBook(rows).prices_of("openai/small", TODAY, service="batch")
+    assert prices is not None
+    assert prices.per_token("input", 200_000) == per_token("1e-6")
+    assert prices.per_token("input", 200_001) == per_token("4e-6")
+
+
+NIGHT = Hours.read("16:30-00:30")
+
+
+@pytest.mark.parametrize(
+    ("at", "usd"),
+    [
+        (datetime(2025, 11, 6, 16, 29, 59, tzinfo=UTC), "0.000004"),
+        (datetime(2025, 11, 6, 16, 30, tzinfo=UTC), "0.000001"),
+        (datetime(2025, 11, 7, 0, 29, tzinfo=UTC), "0.000001"),
+        (datetime(2025, 11, 7, 0, 30, tzinfo=UTC), "0.000004"),
+        (datetime(2025, 11, 6, 18, 0, tzinfo=timezone(timedelta(hours=9))), "0.000004"),
+        (datetime(2025, 11, 6, 17, 0), "0.000001"),
+        (date(2025, 11, 6), "0.000004"),
+    ],
+)
+def test_the_price_of_the_hour_counts_and_without_an_hour_the_dearest(at: date, usd: str) -> None:
+    prices = prices_of(a_row(price="0.000004"), a_row(price="0.000001", hours=NIGHT), on=at)
+    assert cost(Usage(input_tokens=1), prices) == Decimal(usd)
+
+
+def test_hours_over_midnight_belong_to_the_weekday_on_which_they_begin() -> None:
+    friday_night = Hours.read("5 22:00-06:00")
+    assert friday_night.hold_at(datetime(2025, 11, 7, 23, 0, tzinfo=UTC))
+    assert friday_night.hold_at(datetime(2025, 11, 8, 5, 59, tzinfo=UTC))
+    assert not friday_night.hold_at(datetime(2025, 11, 7, 5, 59, tzinfo=UTC))
+    assert not friday_night.hold_at(datetime(2025, 11, 8, 23, 0, tzinfo=UTC))
+    weekend = Hours.read("67 00:00-00:00")
+    found = [day for day in range(3, 10) if weekend.hold_at(datetime(2025, 11, day, 12, tzinfo=UTC))]
+    assert found == [8, 9]
+
+
+@given(
+    st.sampled_from(PRICE_CLASSES),
+    st.sampled_from(SERVICES),
+    st.none() | st.builds(Hours, st.times(), st.times(), st.sampled_from(["1234567", "67", "3"])),
+)
+def test_what_the_store_keeps_of_a_class_can_be_read_again(
+    token_class: TokenClass, service: Service, hours: Hours | None
+) -> None:
+    hours = hours and Hours(hours.start.replace(second=0, microsecond=0), hours.end.replace(second=0, microsecond=0))
+    row = a_row(token_class, service=service, hours=hours)
+    assert read_price_class(row.price_class) == (token_class, service, hours)
+
+
+@pytest.mark.parametrize("said", ["", "inputs", "cheap input", "input @25:00-26:00", "input @8 01:00-02:00"])
+def test_a_class_that_nobody_knows_is_refused(said: str) -> None:
+    with pytest.raises(ValueError, match=r"price class|weekdays|hour|isoformat"):
+        read_price_class(said)
+
+
+def test_a_region_has_its_own_prices_or_those_of_the_model() -> None:
+    book = PriceBook([a_row(price="0.000001"), a_row(price="0.0000011", model="openai/eu/small")])
+    found = {region: book.prices_of("small", TODAY, region=region) for region in ("eu", "us", None)}
+    assert {region: prices and prices.per_token("input") for region, prices in found.items()} == {
+        "eu": per_token("1.1e-6"),
+        "us": per_token("1e-6"),
+        None: per_token("1e-6"),
+    }
+
+
+def test_a_request_fee_is_paid_once_a_call_and_a_search_by_the_piece() -> None:
+    rows = [a_row("input"), a_row("request", "0.005"), a_row("web_search", "0.01")]
+    prices = prices_of(*rows)
+    assert costs({"input": 10, "web_search": 3}, prices) == {
+        "input": Decimal("0.00001"),
+        "web_search": Decimal("0.03"),
+        "request": Decimal("0.005"),
+    }
+    assert costs({}, prices) == {}
+    assert costs({"input": 10, "web_search": 3}, prices_of(a_row("input"))) is None
+
+
+def test_a_price_that_a_public_list_withdrew_does_not_linger() -> None:
+    old, new = "litellm 1.1", "litellm 1.2"
+    rows = [
+        a_row("input", "3e-6", source=old),
+        a_row("input", "6e-6", source=old, tier_start=200_000),
+        a_row("input", "3e-6", source=new, effective_from=date(2025, 6, 1)),
+    ]
+    before, after = prices_of(*rows, on=date(2025, 5, 31)), prices_of(*rows, on=date(2025, 6, 1))
+    assert before is not None
+    assert after is not None
+    assert before.per_token("input", 300_000) == per_token("6e-6")
+    assert after.per_token("input", 300_000) == per_token("3e-6")
+
+
+def test_one_public_list_is_used_and_never_a_mixture_of_two() -> None:
+    rows = [
+        a_row("input", "1e-6", source="genai-prices 0.2.3"),
+        a_row("cached", "1e-7", source="genai-prices 0.2.3"),
+        a_row("input", "2e-6", source="litellm 1.1"),
+    ]
+    prices = prices_of(*rows)
+    assert prices is not None
+    assert (prices.per_token("input"), prices.per_token("cached")) == (per_token("2e-6"), per_token("2e-6"))
+
+
+def test_a_borrowed_price_goes_behind_the_list_that_names_the_provider() -> None:
+    borrowed = a_row("input", "2e-6", source="genai-prices 0.2.3, borrowed")
+    both = prices_of(borrowed, a_row("input", "3e-6", source="litellm 1.1"))
+    alone = prices_of(borrowed)
+    assert both is not None
+    assert alone is not None
+    assert (both.per_token("input"), alone.per_token("input")) == (per_token("3e-6"), per_token("2e-6"))
+
+
+def test_a_list_that_knows_its_dates_goes_before_one_that_does_not() -> None:
+    rows = [
+        a_row("input", "2e-6", source="litellm 1.1"),
+        a_row("input", "9e-6", source="genai-prices 0.2.3, dated", effective_to=date(2025, 6, 1)),
+        a_row("input", "3e-6", source="genai-prices 0.2.3, dated", effective_from=date(2025, 6, 1)),
+    ]
+    days = (date(2025, 5, 31), date(2025, 6, 1))
+    found = [prices.per_token("input") for day in days if (prices := prices_of(*rows, on=day))]
+    assert found == [per_token("9e-6"), per_token("3e-6")]
 
 
 # Reservations and estimates

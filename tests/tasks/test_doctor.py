@@ -144,6 +144,7 @@ def test_prices_that_are_older_than_thirty_days_are_found(given: Settings, store
     found = one(given, "prices")
     assert (found.mark, "of litellm 1.2.3" in found.found) == (mark, True)
     assert bool(found.mend) == (mark == "warning")
+    assert ("assay prices sync --apply" in found.mend) == (mark == "warning")
 
 
 def test_rows_that_point_at_nothing_are_found(given: Settings, store: str) -> None:

@@ -1,0 +1,150 @@
+"""What each request of a frame cost, by the prices that held at its time.
+
+Prices are looked up once for each model, service, region and half hour that occurs; costs are whole picodollars
+(prices have 12 places), so sums are exact. What has no price costs NULL.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from evaluations.pricing import PLACES, PROMPT_CLASSES, TOKEN_CLASSES, PriceBook, Prices
+from evaluations.requests import TOKEN_FIELDS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HALF_HOUR = 1_800_000_000
+"""In microseconds. Prices of some vendors depend on the hour, and change on the half hour at the finest."""
+PICO = int(1 / PLACES)
+"""Picodollars of a dollar."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSet:
+    """The prices of one model as rows keep them: the name they stand under, and class -> tiers."""
+
+    model: str
+    prices: str
+    """Canonical JSON: {"input": [[-1, "0.0000025"]], …}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """Costs of a frame's rows, by their places in it."""
+
+    picodollars: "list[int | None]"
+    sets: "list[PriceSet | None]"
+    """The prices that were used; None where no cost was found."""
+
+
+def full_name(model: str, provider: str | None) -> str:
+    """The name by which prices are found.
+
+    >>> full_name("gpt-4o", "azure"), full_name("azure/gpt-4o", "azure"), full_name("gpt-4o", None)
+    ('azure/gpt-4o', 'azure/gpt-4o', 'gpt-4o')
+    """
+    return model if provider is None or model.startswith(f"{provider}/") else f"{provider}/{model}"
+
+
+def names_to_price(frame: "pd.DataFrame") -> list[str]:
+    """The names under which prices of these rows may stand, those of regions included."""
+    from evaluations.pricing import names_of
+
+    return sorted({name for key in _keys(frame).unique() if key is not None for name in names_of(key[0], key[2])})
+
+
+def price(frame: "pd.DataFrame", book: PriceBook) -> Priced:
+    """The cost of every row. A row without a model, without a known usage or without a price has none."""
+    import numpy as np
+
+    n = len(frame)
+    costs: list[int | None] = [None] * n
+    sets: list[PriceSet | None] = [None] * n
+    tokens = np.column_stack([_tokens(frame, name) for name in TOKEN_FIELDS])
+    prompts = tokens[:, [name in PROMPT_CLASSES for name in TOKEN_CLASSES]].sum(axis=1)
+    for key, places in _groups(frame).items():
+        prices = book.prices_of(
+            key[0], datetime.fromtimestamp(key[3] * HALF_HOUR / 1_000_000, UTC), service=key[1], region=key[2]
+        )
+        if prices is None:
+            continue
+        used = as_set(prices)
+        at = np.asarray(places)
+        for part, found in _by_tier(prices, tokens[at], prompts[at]):
+            for place, cost in zip(at[part], found, strict=True):
+                costs[place] = cost
+                sets[place] = None if cost is None else used
+    return Priced(costs, sets)
+
+
+def as_set(prices: Prices) -> PriceSet:
+    tiers = {name: [[start, str(each)] for start, each in found] for name, found in sorted(prices.by_class.items())}
+    return PriceSet(prices.model, json.dumps(tiers, separators=(",", ":")))
+
+
+def _groups(frame: "pd.DataFrame") -> dict[Any, list[int]]:
+    groups: dict[Any, list[int]] = {}
+    for place, (key, known) in enumerate(zip(_keys(frame), frame["usage_known"], strict=True)):
+        if key is not None and known:
+            groups.setdefault(key, []).append(place)
+    return groups
+
+
+def _keys(frame: "pd.DataFrame") -> "pd.Series[Any]":
+    """(name, service, region, half hour) of each row; None without a model."""
+    import pandas as pd
+
+    n = len(frame)
+    nothing = [None] * n
+    column: Mapping[str, Sequence[Any]] = {
+        name: list(frame[name]) if name in frame else nothing
+        for name in ("model", "provider", "service_tier", "region")
+    }
+    names: dict[tuple[str, str | None], str] = {}
+    keys: list[Any] = []
+    for model, provider, service, region, moment in zip(*column.values(), frame["at"], strict=True):
+        if model is None:
+            keys.append(None)
+            continue
+        if (model, provider) not in names:
+            names[model, provider] = full_name(model, provider)
+        keys.append((names[model, provider], service or "standard", region, int(moment) // HALF_HOUR))
+    return pd.Series(keys, index=frame.index, dtype=object)
+
+
+def _tokens(frame: "pd.DataFrame", name: str) -> Any:
+    import numpy as np
+
+    if name not in frame:
+        return np.zeros(len(frame), dtype=np.int64)
+    return frame[name].fillna(0).to_numpy(dtype=np.int64)
+
+
+def _by_tier(prices: Prices, tokens: Any, prompts: Any) -> "list[tuple[Any, list[int | None]]]":
+    """(places, costs) for the rows of each tier; a tier's prices hold for prompts longer than its start."""
+    import numpy as np
+
+    starts = sorted({start for tiers in prices.by_class.values() for start, _ in tiers if start >= 0})
+    tier = np.searchsorted(np.array(starts), prompts, side="left")
+    made = []
+    for number in np.unique(tier):
+        part = np.flatnonzero(tier == number)
+        length = 0 if number == 0 else starts[number - 1] + 1
+        made.append((part, _costs(prices, length, tokens[part])))
+    return made
+
+
+def _costs(prices: Prices, length: int, tokens: Any) -> "list[int | None]":
+    import numpy as np
+
+    rates = [prices.per_token(token_class, length) for token_class in TOKEN_CLASSES]
+    unknown = (tokens[:, [rate is None for rate in rates]] > 0).any(axis=1)
+    known = [0 if rate is None else int(rate * PICO) for rate in rates]
+    fee = int((prices.per_token("request", length) or 0) * PICO)
+    largest = int(tokens.max(initial=0)) * sum(known) + fee
+    exact = tokens if largest < 2**62 else tokens.astype(object)  # sums beyond 64 bits are left to Python
+    found = exact @ np.array(known, dtype=exact.dtype) + fee
+    return [None if lacks else int(cost) for cost, lacks in zip(found, unknown, strict=True)]

@@ -1,0 +1,269 @@
+"""Files of records, read in chunks: JSON lines, CSV and Parquet, gzipped or not. Memory does not grow with the file.
+
+A line that is no record is named with its reason; what stands after it is read on. A file that breaks off in the
+middle gives its lines up to there, and then says so.
+"""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import orjson
+
+from evaluations.errors import AssayError
+from tasks.documents import shown
+
+CHUNK_ROWS = 50_000
+CHUNK_BYTES = 32_000_000
+"""A chunk ends at this size as well, however few its rows are."""
+LONGEST_LINE = 16_000_000
+"""A longer line is no record: it is skipped without being held in memory."""
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no record."""
+
+    line: int
+    reason: str
+    content: bytes
+    """As it stands in the file, for its hash alone: what cannot be parsed cannot be scrubbed either."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Records of consecutive lines. `lines` holds the number of each record's line, from 1."""
+
+    lines: list[int] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    bad: list[BadLine] = field(default_factory=list)
+    broken_off: str = ""
+    """Why nothing comes after this chunk although the file goes on."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.records) + len(self.bad)
+
+
+def read(path: Path) -> Iterator[Chunk]:
+    """The records of a file, chunk by chunk; its kind is told by the end of its name.
+
+    Raises AssayError at once when it is not there or of no known kind, and on the way when it cannot be one.
+    """
+    if not path.is_file():
+        raise AssayError(f"there is no file {shown(path)}; name files of requests, one or several.")
+    name = path.name.removesuffix(".gz")
+    kinds: Mapping[str, Callable[[Path], Iterator[Chunk]]] = {
+        ".jsonl": _json_lines,
+        ".ndjson": _json_lines,
+        ".json": _json_document,
+        ".csv": _csv_rows,
+        ".parquet": _parquet_rows,
+    }
+    reader = kinds.get(Path(name).suffix.lower())
+    if reader is None:
+        raise AssayError(
+            f"{shown(path)} is of no known kind; it has to end in {', '.join(kinds)}, with .gz or without."
+        )
+    return reader(path)
+
+
+def _json_lines(path: Path) -> Iterator[Chunk]:
+    for batch in _line_batches(path):
+        chunk = Chunk(broken_off=batch.broken_off)
+        for number, line in batch.lines:
+            if not line.strip():
+                continue
+            record = _parsed(line)
+            if isinstance(record, str):
+                chunk.bad.append(BadLine(number, record, line))
+            else:
+                chunk.lines.append(number)
+                chunk.records.append(record)
+        yield chunk
+
+
+def _parsed(line: bytes) -> Record | str:
+    """The record of a line, or why there is none."""
+    if len(line) > LONGEST_LINE:
+        return f"the line is longer than {LONGEST_LINE // 1_000_000} MB"
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as problem:
+        try:
+            line.decode()
+        except UnicodeDecodeError as undecodable:
+            return f"the line is not UTF-8 text: byte {undecodable.start + 1} is 0x{line[undecodable.start]:02x}"
+        return f"the line is not JSON: {problem.msg} at character {problem.colno}"
+    return record if isinstance(record, dict) else "the line is JSON, but no object"
+
+
+def _json_document(path: Path) -> Iterator[Chunk]:
+    """A file that is one JSON value: a list of records, or one. Read whole, so for exports and not for logs."""
+    with _opened(path) as stream:
+        try:
+            content = stream.read(CHUNK_BYTES * 8 + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+            raise AssayError(f"{shown(path)} breaks off: {_why(problem)}. Nothing of it was taken.") from None
+    if len(content) > CHUNK_BYTES * 8:
+        raise AssayError(
+            f"{shown(path)} is one JSON value of more than {CHUNK_BYTES * 8 // 10**6} MB; make it JSON lines."
+        )
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        yield from _json_lines(path)  # JSON lines under the other name
+        return
+    chunk = Chunk()
+    for number, record in enumerate(value if isinstance(value, list) else [value], 1):
+        if isinstance(record, dict):
+            chunk.lines.append(number)
+            chunk.records.append(record)
+        else:
+            chunk.bad.append(BadLine(number, "the entry is no object", orjson.dumps(record)))
+        if chunk.rows >= CHUNK_ROWS:
+            yield chunk
+            chunk = Chunk()
+    yield chunk
+
+
+def _csv_rows(path: Path) -> Iterator[Chunk]:
+    head: list[str] | None = None
+    csv.field_size_limit(LONGEST_LINE)
+    source = _Source(path)
+    rows = csv.reader(source, strict=True)
+    chunk, size = Chunk(), 0
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            break
+        except csv.Error as problem:
+            chunk.bad.append(BadLine(rows.line_num, f"the line is not CSV: {problem}", source.last))
+            continue
+        if head is None:
+            head = _head(path, row)
+            continue
+        if not row:
+            continue
+        reason = _csv_fault(row, head)
+        if reason:
+            chunk.bad.append(BadLine(rows.line_num, reason, source.last))
+        else:
+            chunk.lines.append(rows.line_num)
+            chunk.records.append(dict(zip(head, row, strict=True)))
+        size += len(source.last)
+        if chunk.rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = Chunk(), 0
+    chunk.broken_off = source.broken_off
+    yield chunk
+
+
+def _head(path: Path, row: list[str]) -> list[str]:
+    head = [name.strip().removeprefix("\ufeff") for name in row]
+    if len(set(head)) < len(head) or not all(head):
+        raise AssayError(f"the first line of {shown(path)} has to name its columns, each once.")
+    return head
+
+
+def _csv_fault(row: list[str], head: list[str]) -> str:
+    if len(row) != len(head):
+        return f"the row has {len(row)} fields, the head {len(head)}"
+    for name, value in zip(head, row, strict=True):
+        if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+            return f"{name[:60]} is not UTF-8 text"
+    return ""
+
+
+class _Source:
+    """The lines of a file as text for a CSV reader. Bytes that are no UTF-8 become lone surrogates."""
+
+    def __init__(self, path: Path) -> None:
+        self.last = b""
+        """The line that was handed out last."""
+        self.broken_off = ""
+        self._batches = _line_batches(path)
+        self._lines: Iterator[tuple[int, bytes]] = iter(())
+
+    def __iter__(self) -> "_Source":
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            for _, line in self._lines:
+                self.last = line
+                return line.decode(errors="surrogateescape") + "\n"
+            batch = next(self._batches)
+            self.broken_off = batch.broken_off
+            self._lines = iter(batch.lines)
+
+
+def _parquet_rows(path: Path) -> Iterator[Chunk]:
+    import pyarrow.parquet
+    from pyarrow import ArrowException
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        first = 1
+        for batch in file.iter_batches(batch_size=CHUNK_ROWS):
+            records = batch.to_pylist()
+            yield Chunk(lines=list(range(first, first + len(records))), records=records)
+            first += len(records)
+    except (ArrowException, OSError) as problem:
+        raise AssayError(f"{shown(path)} is not readable as Parquet: {str(problem).splitlines()[0][:200]}") from None
+
+
+@dataclass(slots=True)
+class _Lines:
+    lines: list[tuple[int, bytes]]
+    broken_off: str = ""
+
+
+def _line_batches(path: Path) -> Iterator[_Lines]:
+    """The numbered lines of a file without their ends, as many at a time as a chunk may hold."""
+    with _opened(path) as stream:
+        batch, size, number = _Lines([]), 0, 0
+        while True:
+            try:
+                line = stream.readline(LONGEST_LINE + 1)
+                if len(line) > LONGEST_LINE:
+                    _skip_line(stream)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+                batch.broken_off = f"after line {number:,} the file breaks off: {_why(problem)}"
+                break
+            if not line:
+                break
+            number += 1
+            batch.lines.append((number, line.rstrip(b"\r\n") if len(line) <= LONGEST_LINE else line))
+            size += len(line)
+            if len(batch.lines) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield batch
+                batch, size = _Lines([]), 0
+        yield batch
+
+
+def _skip_line(stream: BinaryIO) -> None:
+    while piece := stream.readline(1_000_000):
+        if piece.endswith(b"\n"):
+            return
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        if path.name.endswith(".gz"):
+            return cast(BinaryIO, gzip.open(path, "rb"))
+        return path.open("rb", buffering=1_000_000)
+    except OSError as problem:
+        raise AssayError(f"{shown(path)} cannot be read: {problem.strerror}.") from problem
+
+
+def _why(problem: Exception) -> str:
+    if isinstance(problem, EOFError):
+        return "its gzip stream has no end, as if it had been cut while it was copied"
+    return f"its gzip stream is damaged ({str(problem).splitlines()[0][:100]})"

@@ -1,0 +1,200 @@
+"""Records as a frame with a typed column for each field that any of them has; what has not the field's type is named.
+
+Texts become str, moments Unix microseconds, whole numbers and numbers float64, money Decimal, flags bool; what is
+missing is None, or NaN among numbers. An empty text is missing: CSV has no other way to say so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from evaluations.requests import BY_NAME, Field, limits, unknown_field
+from tasks.ingest.reading import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_MISSING = ("", None)
+
+
+@dataclass(slots=True)
+class Typed:
+    """Rows and what is wrong with some of them. Positions count from 0 and are the frame's index."""
+
+    frame: "pd.DataFrame"
+    faults: dict[int, list[str]] = field(default_factory=dict)
+
+    def fault(self, position: int, reason: str) -> None:
+        self.faults.setdefault(position, []).append(reason)
+
+    def good(self) -> "pd.DataFrame":
+        """The rows without a fault, under their old positions."""
+        return self.frame.drop(index=list(self.faults)) if self.faults else self.frame
+
+
+def typed(records: Sequence[Record]) -> Typed:
+    """A frame of the fields that the records have, each with a row; faults where a value has not the field's type."""
+    import pandas as pd
+
+    names = set().union(*records) if records else set()
+    made = Typed(pd.DataFrame(index=range(len(records))))
+    _name_unknown(made, records, names - set(BY_NAME))
+    columns: dict[str, Any] = {}
+    for name in [name for name in BY_NAME if name in names]:
+        values = [record.get(name) for record in records]
+        columns[name] = _READERS[BY_NAME[name].kind](BY_NAME[name], values, made)
+    made.frame = pd.DataFrame(columns, index=range(len(records)))
+    return made
+
+
+def _name_unknown(made: Typed, records: Sequence[Record], unknown: set[str]) -> None:
+    if not unknown:
+        return
+    for position, record in enumerate(records):
+        for name in unknown.intersection(record):
+            made.fault(position, unknown_field(str(name)))
+
+
+def _each(made: Typed, of: Field, values: Sequence[Any], read: Callable[[Any], Any]) -> list[Any]:
+    """Every value read by itself: for columns that are not all of one plain type."""
+    found: list[Any] = []
+    for position, value in enumerate(values):
+        try:
+            found.append(None if _is_missing(value) else read(value))
+        except (ValueError, TypeError, InvalidOperation, OverflowError):
+            found.append(None)
+            made.fault(position, f"{of.name} is {_short(value)}, not {limits(of) or 'a text'}")
+    return found
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value == "" or value != value  # NaN, from Parquet
+
+
+def _short(value: Any) -> str:
+    said = repr(value)
+    return said if len(said) <= 60 else f"{said[:57]}…"
+
+
+def _texts(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
+    import pandas as pd
+
+    kinds = set(map(type, values))
+    read = list(values) if kinds <= {str, type(None)} else _each(made, of, values, _text)
+    for position, value in enumerate(read):
+        if value == "":
+            read[position] = None
+        elif value is not None and "\0" in value:
+            read[position] = None
+            made.fault(position, f"{of.name} holds a zero character, which no text may")
+    return pd.Series(read, dtype=object)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("no text")
+    return str(value)
+
+
+def _numbers(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
+    import numpy as np
+    import pandas as pd
+
+    kinds = set(map(type, values))
+    read = list(values) if kinds <= {int, float, type(None)} else _each(made, of, values, _number)
+    try:
+        column = pd.Series(np.array([np.nan if value is None else value for value in read], dtype=np.float64))
+    except OverflowError:
+        column = pd.Series(np.array(_each(made, of, read, float), dtype=np.float64))
+    wrong = np.isinf(column)
+    if of.kind == "whole":
+        wrong |= column.notna() & (column % 1 != 0)
+    for position in map(int, np.flatnonzero(wrong)):
+        made.fault(position, f"{of.name} is {_short(values[position])}, not {limits(of)}")
+    return column
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("no number")
+    return float(value)
+
+
+def _amounts(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
+    import pandas as pd
+
+    return pd.Series(_each(made, of, values, _amount), dtype=object)
+
+
+def _amount(value: Any) -> Decimal:
+    """Exact: a float stands for the shortest number that is written like it."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("no amount")
+    amount = Decimal(repr(value) if isinstance(value, float) else value)
+    if not amount.is_finite():
+        raise ValueError("no amount")
+    return amount
+
+
+def _flags(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
+    import pandas as pd
+
+    return pd.Series(_each(made, of, values, _flag), dtype=object)
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    return _FLAGS[str(value).strip().casefold()] if str(value).strip().casefold() in _FLAGS else _no_flag()
+
+
+def _no_flag() -> bool:
+    raise ValueError("no flag")
+
+
+def _moments(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
+    """Unix time in microseconds, as Int64."""
+    import numpy as np
+    import pandas as pd
+
+    kinds = set(map(type, values))
+    if kinds <= {str, type(None)}:
+        parsed = pd.to_datetime(
+            pd.Series([value or None for value in values], dtype=object), utc=True, format="ISO8601", errors="coerce"
+        )
+        known = parsed.notna().to_numpy()
+        for position in map(int, np.flatnonzero(~known)):
+            if values[position]:
+                made.fault(position, f"{of.name} is {_short(values[position])}, not a time")
+        found = parsed.astype("datetime64[us, UTC]").astype("int64").to_numpy()
+        return pd.Series(pd.array(found, dtype="Int64")).where(pd.Series(known))
+    return pd.Series(_each(made, of, values, _moment), dtype="Int64")
+
+
+def _moment(value: Any) -> int:
+    import pandas as pd
+
+    if isinstance(value, bool):
+        raise ValueError("no time")
+    if isinstance(value, int | float):
+        if not abs(value) < 1e11:  # in seconds that is the year 5138; more are milliseconds, which is not said here
+            raise ValueError("no time")
+        return round(value * 1_000_000)
+    if not isinstance(value, str | datetime | date):
+        raise ValueError("no time")
+    stamp = pd.Timestamp(value)
+    stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+    return int(stamp.value) // 1000
+
+
+_READERS: Mapping[str, Callable[[Field, Sequence[Any], Typed], "pd.Series[Any]"]] = {
+    "text": _texts,
+    "moment": _moments,
+    "whole": _numbers,
+    "number": _numbers,
+    "money": _amounts,
+    "flag": _flags,
+}

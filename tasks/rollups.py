@@ -1,0 +1,61 @@
+"""Rolling days up: which ones, each in a transaction of its own, and what came of them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from evaluations.errors import AssayError
+from evaluations.wording import count
+from tasks.settings import settings
+from tasks.store import rollups
+from tasks.store.database import transaction
+from tasks.store.rollups import RolledUp
+
+MOST_DAYS = 3660
+"""A range of more than ten years is a mistyped date."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolledDays:
+    """What came of the days that were rolled up, in their order."""
+
+    days: tuple[RolledUp, ...]
+
+    def __str__(self) -> str:
+        if not self.days:
+            return "No day had changed"
+        named = Counter(each.outcome for each in self.days)
+        told = ", ".join(f"{number:,} {outcome}" for outcome, number in named.items())
+        requests = sum(each.requests for each in self.days)
+        return f"{count(len(self.days), 'day')} with {count(requests, 'request')} rolled up: {told}"
+
+
+def days_between(first: date | None, last: date | None) -> tuple[date, ...] | None:
+    """The days of a range, both ends included; the last one is the first where it is not given.
+
+    None when nothing is given: then it is the days that changed. Raises AssayError for a range that is none.
+    """
+    if first is None:
+        if last is not None:
+            raise AssayError(f"a range takes both ends; give the day from which to roll up until {last}, too.")
+        return None
+    last = last or first
+    if last < first:
+        raise AssayError(f"{first} comes after {last}; give the earlier day first.")
+    days = (last - first).days + 1
+    if days > MOST_DAYS:
+        raise AssayError(f"{first} to {last} are {days:,} days; at most {MOST_DAYS:,} are rolled up at once.")
+    return tuple(first + timedelta(days=n) for n in range(days))
+
+
+def roll_up_days(days: Sequence[date] | None) -> RolledDays:
+    """Roll up these days, or all that changed; each is committed before the next begins."""
+    if days is None:
+        with transaction() as connection:
+            days = rollups.dirty_days(connection)
+    rolled = []
+    for day in days:
+        with transaction() as connection:
+            rolled.append(rollups.roll_up(connection, day, actor=settings().actor))
+    return RolledDays(tuple(rolled))

@@ -1,0 +1,112 @@
+"""Partitions of requests (by month) and spans (by week), all in UTC: made when rows need them, dropped by retention."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection, text
+
+Partitioned = Literal["requests", "spans"]
+_LOCK = 0x4153_5350  # any number that only this file takes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One part of a table: the days from `starts` up to, and without, `ends`."""
+
+    table: Partitioned
+    starts: date
+    ends: date
+
+    @property
+    def name(self) -> str:
+        suffix = f"{self.starts:%Y_%m}" if self.table == "requests" else f"{self.starts:%Y_%m_%d}"
+        return f"{self.table}_{suffix}"
+
+
+def partition_of(table: Partitioned, day: date) -> Partition:
+    """The partition that a day (UTC) belongs to.
+
+    >>> partition_of("requests", date(2026, 2, 28)).name, partition_of("spans", date(2026, 3, 1)).name
+    ('requests_2026_02', 'spans_2026_02_23')
+    """
+    if table == "requests":
+        starts = day.replace(day=1)
+        return Partition(table, starts, (starts + timedelta(days=32)).replace(day=1))
+    starts = day - timedelta(days=day.weekday())
+    return Partition(table, starts, starts + timedelta(days=7))
+
+
+def ensure_partitions(connection: Connection, table: Partitioned, days: Iterable[date]) -> None:
+    """Make what is lacking for rows of these days.
+
+    To be called in a short transaction of its own: attaching a partition waits for nobody who reads or writes, but two
+    that make the same one wait for each other.
+    """
+    wanted = {partition_of(table, day) for day in days}
+    for partition in sorted(wanted - existing(connection, table)):
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if partition not in existing(connection, table):
+            _make(connection, partition)
+
+
+def existing(connection: Connection, table: Partitioned) -> set[Partition]:
+    """The partitions that are there."""
+    names = connection.execute(
+        text("""
+            SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+            WHERE inhparent = CAST(:table AS regclass)
+        """),
+        {"table": table},
+    ).scalars()
+    return {partition_of(table, _first_day(table, name)) for name in names}
+
+
+def dropped_days(connection: Connection, table: Partitioned) -> list[tuple[date, date]]:
+    """The spans of days that retention took away, as (first day, first day after)."""
+    rows = connection.execute(
+        text("SELECT starts_on, ends_on FROM dropped_partitions WHERE table_name = :table ORDER BY starts_on"),
+        {"table": table},
+    )
+    return [(row.starts_on, row.ends_on) for row in rows]
+
+
+def drop_before(connection: Connection, table: Partitioned, day: date, actor: str) -> list[Partition]:
+    """Retention: drop every partition that ends on or before a day, and remember which. Gives what was dropped.
+
+    The keys of dropped requests stay, so that an old file that comes again does not land again.
+    """
+    gone = sorted(each for each in existing(connection, table) if each.ends <= day)
+    for partition in gone:
+        connection.execute(text(f"DROP TABLE {partition.name}"))
+        connection.execute(
+            text("""
+                INSERT INTO dropped_partitions (table_name, starts_on, ends_on, actor)
+                VALUES (:table, :starts, :ends, :actor) ON CONFLICT DO NOTHING
+            """),
+            {"table": table, "starts": partition.starts, "ends": partition.ends, "actor": actor},
+        )
+    return gone
+
+
+def day_of(micros: int) -> date:
+    """The day (UTC) of a Unix time in microseconds."""
+    return datetime.fromtimestamp(micros / 1_000_000, UTC).date()
+
+
+def _first_day(table: Partitioned, name: str) -> date:
+    parts = [int(part) for part in name.removeprefix(f"{table}_").split("_")]
+    return date(*parts) if len(parts) == 3 else date(parts[0], parts[1], 1)
+
+
+def _make(connection: Connection, partition: Partition) -> None:
+    """Made beside the table and attached: creating it in place would lock out everyone who reads the table."""
+    table, name = partition.table, partition.name
+    connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+    connection.execute(
+        text(
+            f"ALTER TABLE {table} ATTACH PARTITION {name} "
+            f"FOR VALUES FROM ('{partition.starts}T00:00:00Z') TO ('{partition.ends}T00:00:00Z')"
+        )
+    )

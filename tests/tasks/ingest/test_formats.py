@@ -1,0 +1,162 @@
+"""Logs of other tools: each record as one of ours, token classes disjoint, and what is no request left out."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tasks.ingest.langfuse import read as read_langfuse
+from tasks.ingest.litellm_logs import read as read_litellm
+from tasks.ingest.usage_bodies import read_anthropic, read_openai
+from tasks.store.database import transaction
+from tests.tasks.ingest.builders import a_file, facts, ingested, waiting
+
+
+def tokens(record: dict[str, Any]) -> dict[str, int]:
+    return {name.removesuffix("_tokens"): n for name, n in record.items() if name.endswith("_tokens") and n}
+
+
+def test_openai_counts_cached_and_reasoning_tokens_within_the_others() -> None:
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 300,
+        "prompt_tokens_details": {"cached_tokens": 600, "audio_tokens": 100},
+        "completion_tokens_details": {"reasoning_tokens": 200, "audio_tokens": None},
+    }
+    read = read_openai({"id": "c-1", "created": 1780000000, "model": "gpt-4o", "usage": usage, "feature": "chat"})
+    assert tokens(read) == {"input": 300, "cached": 600, "input_audio": 100, "output": 100, "reasoning": 200}
+    assert (read["external_id"], read["at"], read["feature"]) == ("c-1", 1780000000, "chat")
+
+
+def test_openai_responses_name_the_same_counts_otherwise() -> None:
+    usage = {"input_tokens": 10, "output_tokens": 4, "input_tokens_details": {"cached_tokens": 3}}
+    assert tokens(read_openai({"usage": usage})) == {"input": 7, "cached": 3, "output": 4}
+
+
+def test_anthropic_counts_cached_tokens_beside_the_others() -> None:
+    usage = {
+        "input_tokens": 10,
+        "cache_read_input_tokens": 500,
+        "cache_creation_input_tokens": 70,
+        "cache_creation": {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 40},
+        "output_tokens": 5,
+    }
+    assert tokens(read_anthropic({"usage": usage})) == {
+        "input": 10,
+        "cached": 500,
+        "cache_write": 30,
+        "cache_write_1h": 40,
+        "output": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("usage", "said"),
+    [
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}, "less than its parts"),
+        ({"prompt_tokens": "5"}, "not a whole number"),
+        (None, "no object `usage`"),
+    ],
+)
+def test_usage_that_contradicts_itself_is_refused(usage: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        read_openai({"usage": usage})
+
+
+def test_a_row_of_litellm_keeps_its_spend_to_compare_alone() -> None:
+    row = {
+        "request_id": "l-1",
+        "startTime": "2026-06-01T10:00:00+00:00",
+        "endTime": "2026-06-01T10:00:01.500000+00:00",
+        "spend": 0.0,
+        "model": "gpt-4o",
+        "custom_llm_provider": "openai",
+        "prompt_tokens": 1,
+        "completion_tokens": 1,
+        "cache_hit": "False",
+        "metadata": json.dumps(
+            {"usage_object": {"prompt_tokens": 90, "completion_tokens": 10, "cache_creation_input_tokens": 40}}
+        ),
+    }
+    read = read_litellm(row)
+    assert tokens(read) == {"input": 50, "cache_write": 40, "output": 10}
+    assert (read["latency_ms"], read["reported_cost"], "cost" in read) == (1500.0, 0.0, False)
+    assert read_litellm(row | {"cache_hit": "True"})["cost"] == 0
+
+
+def test_langfuse_spans_are_no_requests_and_unknown_classes_are_refused() -> None:
+    generation = {
+        "id": "g-1",
+        "type": "GENERATION",
+        "startTime": "2026-06-01T10:00:00Z",
+        "endTime": "2026-06-01T10:00:02Z",
+        "model": "gpt-4o",
+        "promptName": "answer",
+        "promptVersion": 3,
+        "usageDetails": {"input": 5, "input_cached_tokens": 2, "output": 1, "total": 8},
+    }
+    assert read_langfuse(generation | {"type": "SPAN"}) is None
+    read = read_langfuse(generation)
+    assert read is not None
+    assert (tokens(read), read["prompt_version"], read["latency_ms"]) == (
+        {"input": 5, "cached": 2, "output": 1},
+        "answer@3",
+        2000.0,
+    )
+    with pytest.raises(ValueError, match="no class of tokens"):
+        read_langfuse(generation | {"usageDetails": {"inputs": 5}})
+
+
+def a_span(number: int, parent: str | None = None, **attributes: Any) -> dict[str, Any]:
+    kinds = {int: "intValue", str: "stringValue"}
+    return {
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": f"{number:016x}",
+        "parentSpanId": parent or "",
+        "name": f"step {number}",
+        "kind": 3,
+        "startTimeUnixNano": str(1_780_000_000_000_000_000 + number * 1_000_000),
+        "endTimeUnixNano": str(1_780_000_000_450_000_000),
+        "attributes": [{"key": name, "value": {kinds[type(value)]: value}} for name, value in attributes.items()],
+        "status": {},
+    }
+
+
+@pytest.mark.usefixtures("store")
+def test_spans_land_as_a_trace_and_calls_of_models_as_requests(tmp_path: Path) -> None:
+    call: dict[str, Any] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.usage.input_tokens": 1200,
+        "gen_ai.usage.output_tokens": 100,
+        "gen_ai.input.messages": "my name is Jane",
+        "user.id": "jane",
+        "note": "jane@example.com",
+    }
+    export = {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "support"}}]},
+                "scopeSpans": [{"spans": [a_span(1), a_span(2, f"{1:016x}", **call), a_span(3, **call)]}],
+            }
+        ]
+    }
+    path = a_file(tmp_path, [export, {"spans": []}])
+    batch = ingested(path, format="otlp")
+    assert (batch.counts.rows, batch.counts.landed, batch.counts.skipped, batch.counts.spans) == (4, 2, 1, 3)
+    assert [row.line for row in waiting()] == [2]
+    first, _ = facts("feature, model, input_tokens, latency_ms, trace_id, span_id, subject, cost")
+    assert (first.feature, first.model, first.input_tokens, first.latency_ms) == ("support", "gpt-4o", 1200, 448.0)
+    assert first.cost > Decimal(0)
+    with transaction() as connection:
+        spans = connection.execute(text("SELECT * FROM spans ORDER BY at")).all()
+    assert [(row.name, row.kind, row.status) for row in spans] == [(f"step {n}", "client", "unset") for n in (1, 2, 3)]
+    assert (spans[1].parent_id, spans[1].trace_id) == (spans[0].span_id, first.trace_id)
+    assert spans[1].attributes["note"] == "[email]"
+    assert "jane" not in str(spans).casefold()
+    again = ingested(path, format="otlp")
+    assert (again.counts.landed, again.counts.duplicates, again.counts.spans) == (0, 2, 0)
