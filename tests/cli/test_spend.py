@@ -9,7 +9,7 @@ import pytest
 
 from tasks.rollups import roll_up_days
 from tasks.store.database import transaction
-from tests.cli.commands import assay_here, rows
+from tests.cli.commands import assay, assay_here, rows
 from tests.landed import a_request, land
 
 
@@ -82,11 +82,11 @@ def test_what_cannot_be_done_is_said_in_a_sentence(store: str, arguments: list[s
 @pytest.mark.usefixtures("prefect_server")
 def test_rollup_does_the_days_named_or_those_that_changed(store: str) -> None:
     landed()
-    assert "1 day with 1 request rolled up: 1 new." in assay_here("rollup", "--date", "2026-05-05").out
-    assert "1 day with 2 requests rolled up: 1 new." in assay_here("rollup", "--dirty").out
-    ranged = assay_here("rollup", "--from", "2026-05-04", "--to", "2026-05-06").out
+    assert "1 day with 1 request rolled up: 1 new." in assay("rollup", "--date", "2026-05-05").out
+    assert "1 day with 2 requests rolled up: 1 new." in assay("rollup", "--dirty").out
+    ranged = assay("rollup", "--from", "2026-05-04", "--to", "2026-05-06").out
     assert "3 days with 3 requests rolled up: 2 unchanged, 1 new." in ranged
-    assert "No day had changed." in assay_here("rollup").out
+    assert "No day had changed." in assay("rollup").out
     assert rows(store, "SELECT sum(requests), sum(cost) FROM usage_daily") == [(3, Decimal("3.000000000001"))]
 
 
