@@ -1,4 +1,4 @@
-"""Outcomes of tests: what was tested with what result, how far to trust it, or why the data cannot say.
+"""Outcomes of tests: what was found and how far to trust it (`Determined`), or why the data cannot say (`Undetermined`).
 
 Data that cannot be tested are normal (an empty variant, one case, an infinite latency) and come back as
 `Undetermined`: no exception, no made-up p. Programming errors (shapes that differ, a confidence of 95) are a
@@ -30,7 +30,7 @@ Reason = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class Determined:
     """What a test found.
 
     `reliable` is false where the data lie outside the domain for which the method's error rates were measured
@@ -76,7 +76,7 @@ class Undetermined:
     """Independent units that were there."""
 
 
-Outcome = Tested | Undetermined
+Outcome = Determined | Undetermined
 
 
 def unfit(values: "NDArray[np.float64]", *, least: int = 2, what: str = "values") -> Undetermined | None:

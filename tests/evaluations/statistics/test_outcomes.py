@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evaluations.statistics import outcomes
-from evaluations.statistics.outcomes import Tested, Undetermined, unfit
+from evaluations.statistics.outcomes import Determined, Undetermined, unfit
 
 
 def test_the_examples_hold() -> None:
@@ -15,8 +15,8 @@ def test_the_examples_hold() -> None:
 
 
 def test_a_result_is_reliable_until_something_speaks_against_it() -> None:
-    sound = Tested(method="paired t", p=0.04)
-    doubtful = Tested(method="paired t", p=0.04, doubts=("20 skewed cases", "few clusters"))
+    sound = Determined(method="paired t", p=0.04)
+    doubtful = Determined(method="paired t", p=0.04, doubts=("20 skewed cases", "few clusters"))
     assert (sound.reliable, sound.reason) == (True, "")
     assert (doubtful.reliable, doubtful.reason) == (False, "20 skewed cases; few clusters")
 
