@@ -254,9 +254,9 @@ def finish(run_id: str, wanted: Wanted) -> None:
         stored = run_of(connection, find_run(connection, run_id))
     code = exit_code(stored, wanted.inconclusive)
     if wanted.junit is not None and stored.report is not None:
-        from tasks.publishing import write_whole
+        from tasks.publishing import write_report
 
-        write_whole(wanted.junit, [(Path(stored.report).parent / "junit.xml").read_text()])
+        write_report(wanted.junit, [(Path(stored.report).parent / "junit.xml").read_text()])
     if wanted.as_json:
         emit(
             "done",

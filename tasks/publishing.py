@@ -1,8 +1,6 @@
 """Publishing: the report and its twins, written whole or not at all."""
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from tasks.concluding import case_results
 from tasks.settings import settings
 from tasks.store.database import transaction
 from tasks.store.runs import set_verdict
+from tasks.whole_files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +50,11 @@ def publish(result: RunResult) -> Published:
     from reports.twins import as_csv, as_html, as_json, as_junit, as_markdown
 
     published = Published(settings().reports_folder / folder_name(result))
-    write_whole(published.csv, as_csv(case_results(UUID(result.run_id))))
-    write_whole(published.json, [as_json(result)])
-    write_whole(published.junit, [as_junit(result)])
-    write_whole(published.markdown, [as_markdown(result)])
-    write_whole(published.html, [as_html(result)])
+    write_report(published.csv, as_csv(case_results(UUID(result.run_id))))
+    write_report(published.json, [as_json(result)])
+    write_report(published.junit, [as_junit(result)])
+    write_report(published.markdown, [as_markdown(result)])
+    write_report(published.html, [as_html(result)])
     with transaction() as connection:
         set_verdict(connection, UUID(result.run_id), result.verdict, result.sentence, str(published.html))
     return published
@@ -70,19 +69,11 @@ def folder_name(result: RunResult) -> str:
     return f"{safe}-{result.run_id[:8]}"
 
 
-def write_whole(path: Path, parts: Iterable[str]) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a piece."""
-    handle = None
+def write_report(path: Path, parts: Iterable[str]) -> None:
+    """Write a file of a report, whole or not at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:
-            file.writelines(parts)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        write_whole(path, parts)
     except OSError as problem:
-        if handle is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise InfrastructureError(
             f"the report could not be written to {path}: {problem.strerror}. The run is safe in the store; make room "
             "or set ASSAY_REPORTS to another folder, then `assay runs report RUN`."

@@ -46,7 +46,7 @@ def remove_half_written() -> str:
 
 
 def _half_written(folder: Path) -> Iterator[Path]:
-    """The temporary files of `publishing.write_whole` whose writer cannot be at it any more."""
+    """The temporary files of `whole_files.write_whole` whose writer cannot be at it any more."""
     oldest = time.time() - HALF_WRITTEN_HOURS * 3600
     for path in folder.glob("*/.*.????????"):
         with suppress(OSError):
