@@ -4,22 +4,17 @@ Whatever a model, a prompt or a dataset said is hostile in every one of them: a 
 must stay well-formed, a comment must not mention, link, embed or break out.
 """
 
-import csv
-import io
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from enum import Enum
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 from xml.etree import ElementTree
 
 from evaluations.changes import sentence_of
 from evaluations.results import AnswerResult, CaseResult, GateResult, RunResult, VariantResult
 from evaluations.verdicts import Verdict
+from reports.files import csv_line, csv_text, jsonable, writable
 from reports.format import count, duration, iso, money, money_column, one_line, share, share_interval, visible
 from reports.page import SCHEMA_VERSION, render_page
 from reports.views.run import TEMPLATE, run_view
@@ -56,31 +51,8 @@ def as_html(result: RunResult) -> str:
 
 def as_json(result: RunResult) -> str:
     """Everything the result knows: money as exact strings, times in UTC, unknown as null; never NaN or Infinity."""
-    document = {"schema": f"assay.run/{SCHEMA_VERSION}", **_jsonable(result)}
+    document = {"schema": f"assay.run/{SCHEMA_VERSION}", **jsonable(result)}
     return json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format(value, "f") if value.is_finite() else None
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int)):
-        return value.value if isinstance(value, Enum) else value
-    if isinstance(value, datetime):
-        return iso(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _jsonable(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(entry) for entry in value]
-    if isinstance(value, (set, frozenset)):
-        # A set has no order of its own, and the same result has to give the same bytes.
-        return sorted((_jsonable(entry) for entry in value), key=repr)
-    return str(value)
 
 
 def as_csv(rows: Iterable[CaseResult]) -> Iterator[str]:
@@ -88,28 +60,19 @@ def as_csv(rows: Iterable[CaseResult]) -> Iterator[str]:
 
     Text that a spreadsheet would take for a formula gets a leading `'`. Lines end in CRLF (RFC 4180).
     """
-    line = io.StringIO()
-    writer = csv.writer(line)
-
-    def written(values: Iterable[object]) -> str:
-        line.seek(0)
-        line.truncate()
-        writer.writerow(values)
-        return line.getvalue()
-
-    yield written(CSV_COLUMNS)
+    yield csv_line(CSV_COLUMNS)
     for case in rows:
         # A case without an answer still has its line: it must not vanish from a count.
         for answer in case.answers or (None,):
-            yield written(_csv_values(case, answer))
+            yield csv_line(_csv_values(case, answer))
 
 
 def _csv_values(case: CaseResult, answer: AnswerResult | None) -> list[object]:
     about = [
-        _csv_text(case.case_id), _csv_text(case.variant), case.verdict, _csv_text(case.reason),
-        _csv_text(" ".join(case.tags)), _csv_text(case.priority),
+        csv_text(case.case_id), csv_text(case.variant), case.verdict, csv_text(case.reason),
+        csv_text(" ".join(case.tags)), csv_text(case.priority),
     ]  # fmt: skip
-    ends = [_csv_text(_compact(case.inputs)), _csv_text(_compact(case.expected))]
+    ends = [csv_text(_compact(case.inputs)), csv_text(_compact(case.expected))]
     if answer is None:
         return [*about, *[""] * (len(CSV_COLUMNS) - len(about) - len(ends) - 1), *ends, ""]
     failed = [score.scorer for score in answer.scores if score.passed is False]
@@ -119,7 +82,7 @@ def _csv_values(case: CaseResult, answer: AnswerResult | None) -> list[object]:
         _csv_flag(answer.passed),
         "" if answer.score is None or not math.isfinite(answer.score) else repr(answer.score),
         answer.error or "",
-        _csv_text(answer.error_message),
+        csv_text(answer.error_message),
         "" if answer.latency_ms is None else repr(answer.latency_ms),
         "" if answer.cost_usd is None else format(answer.cost_usd, "f"),
         answer.usage.input_tokens,
@@ -128,11 +91,11 @@ def _csv_values(case: CaseResult, answer: AnswerResult | None) -> list[object]:
         answer.usage.output_tokens,
         answer.usage.reasoning_tokens,
         _csv_flag(answer.from_cache),
-        _csv_text(answer.model_returned or ""),
+        csv_text(answer.model_returned or ""),
         _csv_flag(answer.contaminated),
-        _csv_text(" ".join(failed)),
+        csv_text(" ".join(failed)),
         *ends,
-        _csv_text(answer.text or ""),
+        csv_text(answer.text or ""),
     ]
 
 
@@ -140,25 +103,11 @@ def _compact(value: Any) -> str:
     """Text as it is, anything else as JSON in one line."""
     if value is None or isinstance(value, str):
         return value or ""
-    return json.dumps(_jsonable(value), ensure_ascii=False)
+    return json.dumps(jsonable(value), ensure_ascii=False)
 
 
 def _csv_flag(value: bool | None) -> str:
     return "" if value is None else "true" if value else "false"
-
-
-# Spreadsheets read the full-width signs too.
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
-_UNWRITABLE = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\ud800-\udfff\ufffe\uffff]")
-
-
-def _csv_text(text: str) -> str:
-    text = _UNWRITABLE.sub(_named, text)
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def _named(found: re.Match[str]) -> str:
-    return f"U+{ord(found.group()):04X}"
 
 
 def as_junit(result: RunResult) -> str:
@@ -271,7 +220,7 @@ def _seconds(case: CaseResult) -> float:
 
 def _xml_text(text: str) -> str:
     """Text that XML 1.0 can hold; what it cannot, and what hides, is named."""
-    return _UNWRITABLE.sub(_named, visible(text))
+    return writable(visible(text))
 
 
 def as_markdown(result: RunResult) -> str:
