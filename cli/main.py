@@ -16,6 +16,11 @@ COMMANDS = {
     "runs": ("cli.runs", "runs", "List runs, show one, write its report again."),
     "prices": ("cli.prices", "prices", "What models cost and since when; bring prices up to the lists."),
     "rollup": ("cli.rollup", "rollup", "Rewrite the facts of days from their requests."),
+    "performance": (
+        "cli.performance",
+        "performance",
+        "How models and features did of late.",
+    ),
     "spend": ("cli.spend", "spend", "What requests cost, by any dimension and period, with its trend."),
     "ingest": ("cli.ingest", "ingest", "Take in logs of production requests; bad rows wait in quarantine."),
     "quarantine": ("cli.ingest", "quarantine", "Rows that could not land: list them, mend them, try again."),

@@ -10,18 +10,16 @@ from zoneinfo import ZoneInfo
 Dimension = Literal["feature", "category", "prompt_version", "model", "provider", "project", "environment", "region"]
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
-TOKENS = (
+PROMPT_TOKENS = (
     "input_tokens",
     "cached_tokens",
     "cache_write_tokens",
     "cache_write_1h_tokens",
     "input_audio_tokens",
     "cached_audio_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "output_audio_tokens",
-    "output_image_tokens",
 )
+REPLY_TOKENS = ("output_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens")
+TOKENS = (*PROMPT_TOKENS, *REPLY_TOKENS)
 """Disjoint classes of tokens, each billed at a rate of its own."""
 COUNTS = ("requests", "successes", "errors", "usage_unknown", "cache_hits", "cache_known", "priced", "unpriced")
 SUMS = ("cost", "latency_n", "latency_us", "rating_n", "rating_sum")

@@ -19,6 +19,8 @@ from evaluations.histograms import EDGES
 from evaluations.rollups import (
     DIMENSIONS,
     MEASURES,
+    PROMPT_TOKENS,
+    REPLY_TOKENS,
     TOKENS,
     DayTotals,
     Mark,
@@ -89,13 +91,11 @@ ROLL_UP = f"""
 """
 """Both kinds of facts of a day by one statement, which sees the requests at one moment."""
 
-_TOTALS = """
+_TOTALS = f"""
     SELECT coalesce(sum(requests), 0) AS requests, coalesce(sum(successes), 0) AS successes,
            coalesce(sum(errors), 0) AS errors, coalesce(sum(unpriced), 0) AS unpriced, sum(cost) AS cost,
-           coalesce(sum(input_tokens + cached_tokens + cache_write_tokens + cache_write_1h_tokens
-                        + input_audio_tokens + cached_audio_tokens), 0) AS input_tokens,
-           coalesce(sum(output_tokens + reasoning_tokens + output_audio_tokens + output_image_tokens), 0)
-               AS output_tokens,
+           coalesce(sum({" + ".join(PROMPT_TOKENS)}), 0) AS input_tokens,
+           coalesce(sum({" + ".join(REPLY_TOKENS)}), 0) AS output_tokens,
            count(*) AS fact_rows
     FROM usage_daily WHERE day = :day
 """

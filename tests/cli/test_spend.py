@@ -61,9 +61,37 @@ def test_spend_in_json_has_money_to_the_last_digit_and_the_restatements(store: s
     assert {each["why"] for each in told["restatements"]} == {"late rows"}
 
 
+def test_performance_prints_rates_with_their_intervals_and_what_was_before(store: str) -> None:
+    with transaction() as connection:
+        land(
+            connection,
+            [
+                a_request(
+                    at=datetime(2026, 5, 4 + n // 50, 12, tzinfo=UTC),
+                    status="error" if n % 10 == 0 else "success",
+                    latency_ms=200.0 if n < 50 else 400.0,
+                )
+                for n in range(100)
+            ],
+        )
+    roll_up_days(None)
+    told = assay_here("performance", "--window", "24h")
+    head, columns, line, *_ = told.out.splitlines()
+    assert head == "Performance from 2026-05-04 13:00 to 2026-05-05 13:00 (UTC)"
+    assert columns.split()[:3] == ["feature", "requests", "errors"]
+    # The interval of 5 of 50 that statsmodels has, too.
+    assert line.split()[:4] == ["chatbot", "50", "10.0%", "4.3\N{EN DASH}21.4%"]
+    [line] = json.loads(assay_here("performance", "--window", "1h", "--until", "2026-05-05", "--json").out)["lines"]
+    assert line["latency_p95_ms"]["value"] == pytest.approx(200, rel=0.01)
+    assert line["latency_p95_ms"]["high"] is None
+    assert (line["cost_per_success"], line["before"]) == ("0.003888888888888888888888888889", None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["performance"], "no requests are rolled up"),
+        (["performance", "--window", "2h"], "'2h' is not one of"),
         (["spend"], "no requests are rolled up yet"),
         (["spend", "--by", "modle"], "did you mean 'model'?"),
         (["spend", "--from", "yesterday"], "yesterday"),

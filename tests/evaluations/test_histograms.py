@@ -3,6 +3,7 @@
 import doctest
 from collections.abc import Callable
 from itertools import pairwise
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_encoded_histograms_put_one_behind_the_other_are_their_sum(parts: list[l
 
 
 def test_the_examples_say_what_happens() -> None:
-    assert doctest.testmod(histograms) == (0, 2)
+    assert doctest.testmod(histograms) == (0, 5)
 
 
 def test_nothing_counted_has_no_quantile_and_no_share() -> None:
@@ -119,3 +120,24 @@ def test_a_count_that_does_not_fit_is_refused() -> None:
     counts[5] = 2**32
     with pytest.raises(OverflowError, match="4,294,967,295"):
         Histogram(counts).encoded()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.99])
+def test_the_interval_of_a_quantile_covers_the_true_one_as_often_as_it_says(share: float) -> None:
+    """Of 600 samples from a distribution whose quantiles are known."""
+    random = np.random.default_rng(12)
+    truth = float(np.exp(6 + 0.8 * NormalDist().inv_cdf(share)))
+    samples = random.lognormal(6, 0.8, (600, 600))
+    found = [estimate for each in samples if (estimate := of_latencies(each).estimate(share))]
+    # An end is a bucket's middle: what lies within its bucket counts as reached.
+    covered = [each.low * (1 - RELATIVE_ERROR) <= truth <= each.high * (1 + RELATIVE_ERROR) for each in found]
+    assert len(found) == 600
+    assert 0.93 <= np.mean(covered) <= 0.99
+
+
+def test_an_interval_has_no_upper_end_where_too_few_lie_beyond() -> None:
+    few, enough = (of_latencies(np.arange(1.0, n + 1)).estimate(0.99) for n in (370, 390))
+    assert few is not None
+    assert enough is not None
+    assert np.isinf(few.high)
+    assert enough.low < enough.value <= enough.high < np.inf
