@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
             return [_plain(item) for item in value]
 
 
-def _one_or_many(value: Any) -> Any:
+def one_or_many(value: Any) -> Any:
     """A single item where a list is meant: `tags: billing`."""
     return [value] if isinstance(value, str | Mapping) else value
 
@@ -115,7 +115,7 @@ Money = Annotated[
     Decimal, BeforeValidator(_money), BeforeValidator(_not_a_bool), Field(ge=0, le=10_000_000, allow_inf_nan=False)
 ]
 Seconds = Annotated[float, BeforeValidator(seconds), BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
-Tags = Annotated[tuple[Name, ...], BeforeValidator(_one_or_many)]
+Tags = Annotated[tuple[Name, ...], BeforeValidator(one_or_many)]
 
 
 class Spec(BaseModel):
@@ -159,7 +159,7 @@ class ModelSpec(Spec):
             given = {"model": given}
         if not isinstance(given, Mapping):
             return given
-        for path, value in _leaves(given):
+        for path, value in scalars(given):
             if any(SECRET_KEY.search(key) for key in path) or SECRET_VALUE.search(str(value)):
                 raise ValueError(f"`{'.'.join(path)}` holds a secret: {USE_ENV}")
         if "name" not in given and isinstance(given.get("model"), str):
@@ -179,14 +179,14 @@ class ModelSpec(Spec):
         return self
 
 
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def scalars(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every scalar below `value` with its keys; a secret may hide in a nested header."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _leaves(item, (*path, str(key)))
+            yield from scalars(item, (*path, str(key)))
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _leaves(item, path)
+            yield from scalars(item, path)
     elif value is not None:
         yield path, value
 
@@ -443,16 +443,16 @@ class SuiteSpec(Spec):
     tags: Tags = ()
     priority: Priority = "medium"
     dataset: str = Field(default=".", description="The dataset's folder, relative to this file.")
-    prompts: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = Field(
+    prompts: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
         default=(), description="Prompt files, relative to this file. None: the inputs are sent as they are."
     )
-    models: Annotated[tuple[ModelSpec, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = Field(
+    models: Annotated[tuple[ModelSpec, ...], BeforeValidator(one_or_many), Field(min_length=1)] = Field(
         description="What is to answer: model ids or models with their settings."
     )
-    other_models: Annotated[tuple[ModelSpec, ...], BeforeValidator(_one_or_many)] = Field(
+    other_models: Annotated[tuple[ModelSpec, ...], BeforeValidator(one_or_many)] = Field(
         default=(), description="Models that answer no case themselves: judges and fallbacks."
     )
-    parameters: Annotated[tuple[Parameters, ...], BeforeValidator(_one_or_many)] = Field(
+    parameters: Annotated[tuple[Parameters, ...], BeforeValidator(one_or_many)] = Field(
         default=(), description="Parameter sets to try: variants are models x prompts x parameter sets."
     )
     repeats: AtOnce = Field(default=1, description="How often every case is answered.")
@@ -460,7 +460,7 @@ class SuiteSpec(Spec):
         default=0.8,
         description='What share of its repeats a case has to pass: "all", "2 of 3" or a number.',
     )
-    scorers: Annotated[tuple[ScorerSpec, ...], BeforeValidator(_one_or_many)] = ()
+    scorers: Annotated[tuple[ScorerSpec, ...], BeforeValidator(one_or_many)] = ()
     gates: GateSpec = GateSpec()
     seed: Annotated[int, Field(strict=True, ge=0, le=2_147_483_647)] = Field(
         default=0, description="For whatever is drawn at random."
@@ -472,10 +472,10 @@ class SuiteSpec(Spec):
     @model_validator(mode="after")
     def _check(self) -> "SuiteSpec":
         labels = [model.name for model in (*self.models, *self.other_models)]
-        _refuse_twins(labels, "model", "give one of them a `name`")
-        _refuse_twins([scorer.name for scorer in self.scorers], "scorer", "give one of them a `name`")
-        _refuse_twins([canonical_json(p) for p in self.parameters], "parameter set", "leave one of them out")
-        _refuse_twins(list(self.prompts), "prompt", "leave one of them out")
+        refuse_twins(labels, "model", "give one of them a `name`")
+        refuse_twins([scorer.name for scorer in self.scorers], "scorer", "give one of them a `name`")
+        refuse_twins([canonical_json(p) for p in self.parameters], "parameter set", "leave one of them out")
+        refuse_twins(list(self.prompts), "prompt", "leave one of them out")
         for model in (*self.models, *self.other_models):
             for label in model.fallbacks:
                 if label not in labels:
@@ -484,7 +484,7 @@ class SuiteSpec(Spec):
                         f"is named; known: {', '.join(labels)}"
                     )
         for given in self.parameters:
-            for path, value in _leaves(given):
+            for path, value in scalars(given):
                 if any(SECRET_KEY.search(key) for key in path) or SECRET_VALUE.search(str(value)):
                     raise ValueError(f"`parameters.{'.'.join(path)}` holds a secret: {USE_ENV}")
         if isinstance(self.require, str) and (found := OF.match(self.require)):
@@ -505,7 +505,7 @@ class SuiteSpec(Spec):
         return int(found[1]) / int(found[2]) if found else 1.0
 
 
-def _refuse_twins(names: Sequence[str], kind: str, remedy: str) -> None:
+def refuse_twins(names: Sequence[str], kind: str, remedy: str) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise ValueError(f"two of one {kind}: {', '.join(twins)}; {remedy}")
@@ -548,7 +548,7 @@ def variants_of(suite: SuiteSpec, prompts: Sequence[PromptSpec]) -> tuple[Varian
     Raises ValueError if two prompts share name and version.
     """
     prompts = tuple(prompts) or (PLAIN_PROMPT,)
-    _refuse_twins([prompt.label for prompt in prompts], "prompt", "raise the `version` of one of them")
+    refuse_twins([prompt.label for prompt in prompts], "prompt", "raise the `version` of one of them")
     sets: tuple[Parameters, ...] = suite.parameters or ({},)
     return tuple(
         VariantSpec(
@@ -649,7 +649,7 @@ class ExpectationSpec(Spec):
 class ContractSpec(Spec):
     """What a dataset promises: where its cases are, which columns are what, and what has to hold."""
 
-    cases: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = Field(
+    cases: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
         default=(),
         description="Files of cases beside this file: .jsonl, .csv (also .gz) or .parquet. Default: cases.*",
     )

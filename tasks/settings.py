@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     """A Prefect server that is already running, e.g. http://127.0.0.1:4200/api."""
     reports: Path | None = None
     """Where reports are written; `home`/reports unless set."""
+    flags: Path | None = None
+    """Where flag definitions are written for applications to read; `home`/flags unless set."""
     prices: Path | None = None
     """A YAML file with prices of one's own; `home`/prices.yaml, where there is one, unless set."""
     actor: str = Field(default_factory=_person)
@@ -42,6 +44,10 @@ class Settings(BaseSettings):
     @property
     def reports_folder(self) -> Path:
         return self.reports or self.home / "reports"
+
+    @property
+    def flags_folder(self) -> Path:
+        return self.flags or self.home / "flags"
 
 
 @lru_cache(maxsize=1)

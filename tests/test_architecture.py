@@ -32,6 +32,7 @@ MAY_IMPORT = {
 """Modules, by the beginning of their name, that are themselves imported late."""
 
 CHILDREN = {
+    "experiment_estimates": "experiment_analyses",
     "cases": "datasets",
     "quarantined_rows": "datasets",
     "run_variants": "runs",
@@ -106,7 +107,7 @@ def test_every_fact_says_who_made_it() -> None:
 def test_every_fact_says_when_it_was_recorded() -> None:
     """Or belongs to one that does; what a run holds for itself changes while it runs, and has its own times."""
     own_times = {"cases", "quarantined_rows", "run_variants", "run_shards", "run_budgets", "calls", "verdicts"}
-    own_times |= {"usage_hourly", "usage_daily"}
+    own_times |= {"usage_hourly", "usage_daily", "experiment_estimates"}
     without = {name for name, table in Base.metadata.tables.items() if "recorded_at" not in table.columns}
     assert without == own_times
 

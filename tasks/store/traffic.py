@@ -117,6 +117,7 @@ class RequestRow(Base):
         Index("ix_requests_trace_id", "trace_id", postgresql_where=text("trace_id IS NOT NULL")),
         Index("ix_requests_subject", "subject", postgresql_where=text("subject IS NOT NULL")),
         Index("ix_requests_ticket", "ticket", postgresql_where=text("ticket IS NOT NULL")),
+        Index("ix_requests_experiment", "experiment", "at", postgresql_where=text("experiment IS NOT NULL")),
         {"postgresql_partition_by": "RANGE (at)"},
     )
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
