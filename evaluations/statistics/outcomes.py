@@ -1,4 +1,4 @@
-"""Outcomes of tests: what was found and how far to trust it (`Determined`), or why the data cannot say (`Undetermined`).
+"""Outcomes of tests: what was found and how far to trust it, or why the data cannot say.
 
 Data that cannot be tested are normal (an empty variant, one case, an infinite latency) and come back as
 `Undetermined`: no exception, no made-up p. Programming errors (shapes that differ, a confidence of 95) are a
@@ -30,13 +30,30 @@ Reason = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Determined:
-    """What a test found.
+class Hedged:
+    """A result that says how far it can be trusted.
 
     `reliable` is false where the data lie outside the domain for which the method's error rates were measured
     (docs/statistics.md); `reason` then says what is wrong. The numbers are given all the same: the
     reader decides, but a verdict may not rest on them.
     """
+
+    doubts: tuple[str, ...] = ()
+    """Each says in words in what the data leave the domain of the method."""
+
+    @property
+    def reliable(self) -> bool:
+        return not self.doubts
+
+    @property
+    def reason(self) -> str:
+        """Why the result is not reliable; empty when it is."""
+        return "; ".join(self.doubts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Determined(Hedged):
+    """What a test found."""
 
     method: str
     """The field's name for the test, e.g. "McNemar exact test"."""
@@ -52,17 +69,6 @@ class Determined:
     alternative: Alternative = "two-sided"
     notes: tuple[str, ...] = ()
     """What a reader has to know and what is no flaw: ties, pairs left out, corrections applied."""
-    doubts: tuple[str, ...] = ()
-    """Each says in words in what the data leave the domain of the method."""
-
-    @property
-    def reliable(self) -> bool:
-        return not self.doubts
-
-    @property
-    def reason(self) -> str:
-        """Why the result is not reliable; empty when it is."""
-        return "; ".join(self.doubts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +107,10 @@ def unfit(values: "NDArray[np.float64]", *, least: int = 2, what: str = "values"
     if n < least:
         return Undetermined(reason="too few", why=f"{n} {what}, and the method needs {least} or more", n=n)
     return None
+
+
+def checked(confidence: float) -> float:
+    """The confidence level, if it is one. Raises ValueError for 95, 1 or 0."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"a confidence level lies between 0 and 1; got {confidence}")
+    return confidence
