@@ -9,6 +9,7 @@ from uuid import UUID
 from evaluations.errors import InfrastructureError
 from evaluations.results import RunResult
 from tasks.concluding import case_results
+from tasks.inspecting import inspect_request
 from tasks.settings import settings
 from tasks.store.database import transaction
 from tasks.store.runs import set_verdict
@@ -42,6 +43,25 @@ class Published:
         return self.folder / "comment.md"
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedRequest:
+    """Where the page of a request is."""
+
+    folder: Path
+
+    @property
+    def html(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def json(self) -> Path:
+        return self.folder / "report.json"
+
+    @property
+    def csv(self) -> Path:
+        return self.folder / "steps.csv"
+
+
 def publish(result: RunResult) -> Published:
     """Write the report of a run with its JSON, CSV, JUnit and Markdown twins.
 
@@ -60,6 +80,25 @@ def publish(result: RunResult) -> Published:
     return published
 
 
+def publish_request(said: str) -> PublishedRequest:
+    """Write the page of a request, named by any of its ids, with its JSON and CSV twins.
+
+    Raises AssayError for an id that names none or several, InfrastructureError when it cannot be written.
+    """
+    from reports.request_twins import as_csv, as_html, as_json
+
+    inspection = inspect_request(said)
+    published = PublishedRequest(settings().reports_folder / f"request-{inspection.request.id}")
+    again = f"assay report request {inspection.request.id}"
+    for path, parts in (
+        (published.csv, as_csv(inspection)),
+        (published.json, [as_json(inspection)]),
+        (published.html, [as_html(inspection)]),
+    ):
+        write_report(path, parts, about="The request", again=again)
+    return published
+
+
 def folder_name(result: RunResult) -> str:
     """The suite's name as a file name, and the beginning of the run's id.
 
@@ -69,12 +108,14 @@ def folder_name(result: RunResult) -> str:
     return f"{safe}-{result.run_id[:8]}"
 
 
-def write_report(path: Path, parts: Iterable[str]) -> None:
-    """Write a file of a report, whole or not at all."""
+def write_report(
+    path: Path, parts: Iterable[str], *, about: str = "The run", again: str = "assay runs report RUN"
+) -> None:
+    """Write a file of a report, whole or not at all; `again` is the command that writes it once there is room."""
     try:
         write_whole(path, parts)
     except OSError as problem:
         raise InfrastructureError(
-            f"the report could not be written to {path}: {problem.strerror}. The run is safe in the store; make room "
-            "or set ASSAY_REPORTS to another folder, then `assay runs report RUN`."
+            f"the report could not be written to {path}: {problem.strerror}. {about} is safe in the store; make room "
+            f"or set ASSAY_REPORTS to another folder, then `{again}`."
         ) from problem

@@ -173,7 +173,7 @@ function download(kind) {
   }
   var place = URL.createObjectURL(new Blob([text], {type: kind === "json" ? "application/json" : "text/csv"}));
   var link = doc.createElement("a");
-  link.href = place; link.download = "cases." + kind; link.click();
+  link.href = place; link.download = (table.getAttribute("data-sortable") || "cases") + "." + kind; link.click();
   setTimeout(function () { URL.revokeObjectURL(place); }, 1000);
 }
 })();

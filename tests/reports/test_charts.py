@@ -2,13 +2,14 @@ import math
 import re
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from markupsafe import Markup
 
 from reports import charts, svg, theme
-from reports.charts import Bar, Dot, Kind, Spot, Stack
+from reports.charts import Bar, Dot, Kind, Lane, Spot, Stack
 from reports.format import duration, share
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -71,7 +72,37 @@ def a_spot(label: str = "small", x: float = 4.2, y: float = 0.8) -> Spot:
     return Spot(label=label, x=x, y=y, low=y - 0.1, high=min(y + 0.1, 1.0), x_text="$4.20", y_text="80%", best=True)
 
 
+def steps(*rows: Lane, end: float | None = 100.0) -> Callable[[int], Markup]:
+    return lambda width: charts.waterfall(
+        rows, KINDS, width, label="Steps.", tick=duration, path_name="Critical path", end=end,
+        end_text="the request ended",
+    )  # fmt: skip
+
+
+def a_lane(label: str = "chat", start: float = 10.0, end: float = 90.0, depth: int = 1, **given: Any) -> Lane:
+    return Lane(
+        **{
+            "label": label,
+            "depth": depth,
+            "start": start,
+            "end": end,
+            "text": duration(max(end - start, 0)),
+            "kind": 1,
+            **given,
+        }
+    )
+
+
 EDGES: dict[str, Callable[[int], Markup]] = {
+    "steps: none": steps(),
+    "steps: one": steps(a_lane()),
+    "steps: no length": steps(a_lane(start=0.0, end=0.0), end=0.0),
+    "steps: all alike": steps(*[a_lane(f"s{n}", path=((10.0, 90.0),)) for n in range(3)]),
+    "steps: before the beginning": steps(a_lane(start=-50.0, end=-20.0), a_lane()),
+    "steps: beyond the end": steps(a_lane(end=300.0, driver=True, failed=True, is_open=True), a_lane()),
+    "steps: long names, deep": steps(*[a_lane(LONG, depth=n * 5) for n in range(5)]),
+    "steps: a thousand": steps(*[a_lane(f"s{n}", n / 10, n / 10 + 0.05) for n in range(1000)]),
+    "steps: many pieces": steps(a_lane(path=tuple((n / 10, n / 10 + 0.05) for n in range(100, 900)))),
     "dots: none": dots(),
     "dots: one": dots(a_dot()),
     "dots: two": dots(a_dot(), a_dot("large", 0.95, 0.9, 0.98)),
@@ -172,6 +203,20 @@ def test_histogram_bars_hold_every_answer_in_proportion() -> None:
     drawing = ElementTree.fromstring(latencies((0.0, 100.0, 200.0, 300.0), counts)(300))
     heights = [float(bar.get("height", "0")) for bar in drawing.iter(f"{SVG}rect") if bar.get("class") == "f-c1"]
     assert [round(height / heights[0] * 4, 3) for height in heights] == list(counts)
+
+
+def test_steps_lie_on_the_axis_of_time_in_proportion() -> None:
+    drawing = ElementTree.fromstring(steps(a_lane("a", 0.0, 100.0), a_lane("b", 25.0, 75.0))(1040))
+    first, second = [bar for bar in drawing.iter(f"{SVG}rect") if bar.get("height") == "10"]
+    long = float(first.get("width", "0"))
+    assert float(second.get("width", "0")) == pytest.approx(long / 2, abs=0.02)
+    assert float(second.get("x", "0")) == pytest.approx(float(first.get("x", "0")) + long / 4, abs=0.02)
+
+
+def test_pieces_of_the_critical_path_that_no_eye_tells_apart_are_one_stroke() -> None:
+    drawing = ElementTree.fromstring(EDGES["steps: many pieces"](360))
+    strokes = [line for line in drawing.iter(f"{SVG}line") if line.get("stroke-width") == "2.5"]
+    assert len(strokes) == 2, "that of the legend and one"
 
 
 def test_a_histogram_whose_edges_do_not_fit_is_refused_with_both_numbers() -> None:
