@@ -70,11 +70,13 @@ class Contract:
     def _judge(self, rows: Typed, promises: Sequence[Promise]) -> None:
         if not promises or rows.frame.empty:
             return
-        names = list(dict.fromkeys(promise.column for promise in promises))
-        results = self._validate(_plain(rows.frame[names]), [_expectation(promise) for promise in promises])
-        for promise, result in zip(promises, results, strict=True):
-            for position in result.result.get("unexpected_index_list") or []:
-                rows.fault(position, promise.reason(rows.frame[promise.column].iat[position]))
+        # Column by column: Great Expectations hashes the whole of a frame for every expectation about it.
+        for name in dict.fromkeys(promise.column for promise in promises):
+            own = [promise for promise in promises if promise.column == name]
+            results = self._validate(_plain(rows.frame[[name]]), [_expectation(promise) for promise in own])
+            for promise, result in zip(own, results, strict=True):
+                for position in result.result.get("unexpected_index_list") or []:
+                    rows.fault(position, promise.reason(rows.frame[name].iat[position]))
 
 
 def _expectation(promise: Promise) -> Any:
@@ -95,8 +97,10 @@ def _judge_together(rows: Typed) -> None:
     frame = rows.frame
     for field in FIELDS:
         if field.kind == "text" and field.name in frame:
-            for position in _where(frame[field.name].str.len() > field.longest):
-                rows.fault(position, f"{field.name} is longer than {field.longest:,} characters")
+            column = frame[field.name]
+            if max(map(len, set(column.dropna())), default=0) > field.longest:
+                for position in _where(column.str.len() > field.longest):
+                    rows.fault(position, f"{field.name} is longer than {field.longest:,} characters")
     if {"follow_up_completed", "follow_up_required"} <= set(frame):
         for position in _where((frame.follow_up_completed == True) & (frame.follow_up_required == False)):  # noqa: E712
             rows.fault(position, "follow_up_completed is true where follow_up_required is false")

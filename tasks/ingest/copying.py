@@ -1,6 +1,5 @@
 """Frames as CSV for COPY."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evaluations.requests import BY_NAME
@@ -38,8 +37,6 @@ def _array(name: str, column: "pd.Series[Any]") -> Any:
         return pa.array(column, pa.int64(), from_pandas=True).cast(pa.timestamp("us", tz="UTC"))
     if name == "usage_known" or kind == "flag":
         return pa.array(column, pa.bool_(), from_pandas=True)
-    return pa.array(_texts(column), pa.string())
-
-
-def _texts(column: "pd.Series[Any]") -> Sequence[str | None]:
-    return [None if value is None or value != value else str(value) for value in column]
+    if kind == "money" or name == "picodollars":
+        return pa.array([None if value is None or value != value else str(value) for value in column], pa.string())
+    return pa.array(column, pa.string(), from_pandas=True)

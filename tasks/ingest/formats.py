@@ -104,6 +104,11 @@ def unfolded(chunk: Chunk, of: Format) -> Chunk:
     return made
 
 
+def is_ours(of: Format, adaptation: Adaptation) -> bool:
+    """Whether records of this format are ours as they stand."""
+    return of.read is None and adaptation == AS_IT_IS
+
+
 def adapted(records: list[Record], of: Format, adaptation: Adaptation) -> Iterator[Adapted]:
     """Each record as one of ours."""
     for record in records:

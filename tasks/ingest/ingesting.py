@@ -16,7 +16,7 @@ from evaluations.errors import AssayError, unknown_name
 from evaluations.requests import BY_NAME, TOKEN_FIELDS
 from tasks.ingest.contract import Contract
 from tasks.ingest.copying import as_csv
-from tasks.ingest.formats import AS_IT_IS, Adaptation, adapted, format_named, unfolded
+from tasks.ingest.formats import AS_IT_IS, Adaptation, Format, adapted, format_named, is_ours, unfolded
 from tasks.ingest.pricing import PriceSet, names_to_price, price
 from tasks.ingest.reading import BadLine, Chunk, Record, read
 from tasks.ingest.scrubbing import safe_record, scrub_rows, texts_scrubbed
@@ -71,7 +71,7 @@ def ingest_file(request: IngestRequest, stop: Event | None = None) -> Batch:
             chunk = unfolded(whole, form)
             if form.unfold is not None:
                 land_spans(ingest, chunk.records)
-            land_records(ingest, *_ours(ingest, chunk, list(adapted(chunk.records, form, request.adaptation))))
+            land_records(ingest, *_ours(ingest, chunk, form, request.adaptation))
             broken_off = "interrupted; ingest the file again for the rest" if _asked(stop) else chunk.broken_off
             if broken_off:
                 break
@@ -197,12 +197,15 @@ def land_spans(ingest: Ingest, spans: Sequence[Record]) -> None:
 # Before the transaction
 
 
-def _ours(ingest: Ingest, chunk: Chunk, read_records: Sequence[Any]) -> tuple[Lines, list[Refused], int]:
+def _ours(ingest: Ingest, chunk: Chunk, form: Format, adaptation: Adaptation) -> tuple[Lines, list[Refused], int]:
     """The records of ours in a chunk, what could not become one, and how many rows are no requests."""
     refused = [_bad_line(ingest, bad) for bad in chunk.bad]
+    if is_ours(form, adaptation):
+        return Lines(numbers=chunk.lines, records=chunk.records), refused, 0
     numbers: list[int] = []
     records: list[Record] = []
     skipped = 0
+    read_records = adapted(chunk.records, form, adaptation)
     for number, theirs, ours in zip(chunk.lines, chunk.records, read_records, strict=True):
         if ours.record is not None:
             numbers.append(number)

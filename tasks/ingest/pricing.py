@@ -5,12 +5,12 @@ Prices are looked up once for each model, service, region and half hour that occ
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from evaluations.pricing import PLACES, PROMPT_CLASSES, TOKEN_CLASSES, PriceBook, Prices
+from evaluations.pricing import PLACES, PROMPT_CLASSES, TOKEN_CLASSES, PriceBook, Prices, Service
 from evaluations.requests import TOKEN_FIELDS
 
 if TYPE_CHECKING:
@@ -53,7 +53,15 @@ def names_to_price(frame: "pd.DataFrame") -> list[str]:
     """The names under which prices of these rows may stand, those of regions included."""
     from evaluations.pricing import names_of
 
-    return sorted({name for key in _keys(frame).unique() if key is not None for name in names_of(key[0], key[2])})
+    kinds = frame.reindex(columns=["model", "provider", "region"]).drop_duplicates()
+    return sorted(
+        {
+            name
+            for model, provider, region in kinds.itertuples(index=False, name=None)
+            if isinstance(model, str)
+            for name in names_of(full_name(model, _known(provider)), _known(region))
+        }
+    )
 
 
 def price(frame: "pd.DataFrame", book: PriceBook) -> Priced:
@@ -65,19 +73,28 @@ def price(frame: "pd.DataFrame", book: PriceBook) -> Priced:
     sets: list[PriceSet | None] = [None] * n
     tokens = np.column_stack([_tokens(frame, name) for name in TOKEN_FIELDS])
     prompts = tokens[:, [name in PROMPT_CLASSES for name in TOKEN_CLASSES]].sum(axis=1)
-    for key, places in _groups(frame).items():
-        prices = book.prices_of(
-            key[0], datetime.fromtimestamp(key[3] * HALF_HOUR / 1_000_000, UTC), service=key[1], region=key[2]
-        )
-        if prices is None:
-            continue
-        used = as_set(prices)
-        at = np.asarray(places)
+    for used, (prices, places) in _by_prices(frame, book).items():
+        at = np.concatenate(places)
         for part, found in _by_tier(prices, tokens[at], prompts[at]):
-            for place, cost in zip(at[part], found, strict=True):
+            for place, cost in zip(at[part].tolist(), found, strict=True):
                 costs[place] = cost
                 sets[place] = None if cost is None else used
     return Priced(costs, sets)
+
+
+def _by_prices(frame: "pd.DataFrame", book: PriceBook) -> "dict[PriceSet, tuple[Prices, list[Any]]]":
+    """The places of rows that have the same prices. What has none is left out."""
+    known: dict[int, PriceSet] = {}
+    groups: dict[PriceSet, tuple[Prices, list[Any]]] = {}
+    for (model, provider, service, region, half_hour), places in _groups(frame):
+        moment = datetime.fromtimestamp(half_hour * HALF_HOUR / 1_000_000, UTC)
+        prices = book.prices_of(full_name(model, provider), moment, service=service, region=region)
+        if prices is None:
+            continue
+        if id(prices) not in known:  # the book gives the same object for the same question
+            known[id(prices)] = as_set(prices)
+        groups.setdefault(known[id(prices)], (prices, []))[1].append(places)
+    return groups
 
 
 def as_set(prices: Prices) -> PriceSet:
@@ -85,34 +102,29 @@ def as_set(prices: Prices) -> PriceSet:
     return PriceSet(prices.model, json.dumps(tiers, separators=(",", ":")))
 
 
-def _groups(frame: "pd.DataFrame") -> dict[Any, list[int]]:
-    groups: dict[Any, list[int]] = {}
-    for place, (key, known) in enumerate(zip(_keys(frame), frame["usage_known"], strict=True)):
-        if key is not None and known:
-            groups.setdefault(key, []).append(place)
-    return groups
-
-
-def _keys(frame: "pd.DataFrame") -> "pd.Series[Any]":
-    """(name, service, region, half hour) of each row; None without a model."""
+def _groups(frame: "pd.DataFrame") -> "Iterator[tuple[tuple[str, str | None, Service, str | None, int], Any]]":
+    """(model, provider, service, region, half hour) with the places of the rows that share them, usage known."""
+    import numpy as np
     import pandas as pd
 
-    n = len(frame)
-    nothing = [None] * n
-    column: Mapping[str, Sequence[Any]] = {
-        name: list(frame[name]) if name in frame else nothing
-        for name in ("model", "provider", "service_tier", "region")
-    }
-    names: dict[tuple[str, str | None], str] = {}
-    keys: list[Any] = []
-    for model, provider, service, region, moment in zip(*column.values(), frame["at"], strict=True):
-        if model is None:
-            keys.append(None)
-            continue
-        if (model, provider) not in names:
-            names[model, provider] = full_name(model, provider)
-        keys.append((names[model, provider], service or "standard", region, int(moment) // HALF_HOUR))
-    return pd.Series(keys, index=frame.index, dtype=object)
+    kinds = frame.reindex(columns=["model", "provider", "service_tier", "region"])
+    kinds["half_hour"] = frame["at"].to_numpy(dtype=np.int64) // HALF_HOUR
+    wanted = np.flatnonzero(kinds["model"].notna().to_numpy() & frame["usage_known"].to_numpy(dtype=bool))
+    if not len(wanted):
+        return
+    seen = [kinds[name].to_numpy()[wanted] for name in kinds]
+    codes = np.zeros(len(wanted), dtype=np.int64)
+    for column in seen:
+        of_column, different = pd.factorize(column)
+        codes = pd.factorize(codes * (len(different) + 1) + of_column + 1)[0]
+    order = np.argsort(codes, kind="stable")
+    for places in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
+        model, provider, service, region, half_hour = (column[places[0]] for column in seen)
+        yield (model, _known(provider), _known(service) or "standard", _known(region), int(half_hour)), wanted[places]
+
+
+def _known(value: Any) -> Any:
+    return None if value is None or value != value else value
 
 
 def _tokens(frame: "pd.DataFrame", name: str) -> Any:

@@ -9,8 +9,9 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import orjson
 
@@ -22,7 +23,11 @@ CHUNK_BYTES = 32_000_000
 """A chunk ends at this size as well, however few its rows are."""
 LONGEST_LINE = 16_000_000
 """A longer line is no record: it is skipped without being held in memory."""
+BLOCK_BYTES = 1_000_000
+_MARK = "\ufeff".encode()
+"""Byte order mark, with which some programs begin UTF-8."""
 Record = Mapping[str, Any]
+Stream = BufferedReader | gzip.GzipFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def _json_lines(path: Path) -> Iterator[Chunk]:
         for number, line in batch.lines:
             if not line.strip():
                 continue
-            record = _parsed(line)
+            record = _parsed(line.removeprefix(_MARK) if number == 1 else line)
             if isinstance(record, str):
                 chunk.bad.append(BadLine(number, record, line))
             else:
@@ -229,36 +234,49 @@ def _line_batches(path: Path) -> Iterator[_Lines]:
     """The numbered lines of a file without their ends, as many at a time as a chunk may hold."""
     with _opened(path) as stream:
         batch, size, number = _Lines([]), 0, 0
+        blocks = _blocks_of_lines(stream)
         while True:
             try:
-                line = stream.readline(LONGEST_LINE + 1)
-                if len(line) > LONGEST_LINE:
-                    _skip_line(stream)
+                lines = next(blocks, None)
             except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
                 batch.broken_off = f"after line {number:,} the file breaks off: {_why(problem)}"
                 break
-            if not line:
+            if lines is None:
                 break
-            number += 1
-            batch.lines.append((number, line.rstrip(b"\r\n") if len(line) <= LONGEST_LINE else line))
-            size += len(line)
-            if len(batch.lines) >= CHUNK_ROWS or size >= CHUNK_BYTES:
-                yield batch
-                batch, size = _Lines([]), 0
+            while lines:
+                room = CHUNK_ROWS - len(batch.lines)
+                fitting, lines = lines[:room], lines[room:]
+                batch.lines += enumerate(fitting, number + 1)
+                number += len(fitting)
+                size += sum(map(len, fitting))
+                if len(batch.lines) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+                    yield batch
+                    batch, size = _Lines([]), 0
         yield batch
 
 
-def _skip_line(stream: BinaryIO) -> None:
-    while piece := stream.readline(1_000_000):
-        if piece.endswith(b"\n"):
-            return
+def _blocks_of_lines(stream: Stream) -> Iterator[list[bytes]]:
+    """The lines of a stream, some at a time. Of one that is too long its beginning is given, and no more is held."""
+    rest, too_long = b"", False
+    while block := stream.read1(BLOCK_BYTES):  # not read(): what came before a damage would be lost with it
+        if too_long:
+            _, end, block = block.partition(b"\n")
+            too_long = not end
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop()
+        if len(rest) > LONGEST_LINE:
+            lines.append(rest[: LONGEST_LINE + 1])
+            rest, too_long = b"", True
+        yield [line.rstrip(b"\r") for line in lines] if b"\r" in block else lines
+    if rest:
+        yield [rest.rstrip(b"\r")]
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> Stream:
     try:
         if path.name.endswith(".gz"):
-            return cast(BinaryIO, gzip.open(path, "rb"))
-        return path.open("rb", buffering=1_000_000)
+            return cast(Stream, gzip.open(path, "rb"))
+        return path.open("rb")
     except OSError as problem:
         raise AssayError(f"{shown(path)} cannot be read: {problem.strerror}.") from problem
 

@@ -61,7 +61,10 @@ def scrub_rows(rows: Typed, key: bytes) -> Counter[str]:
     for name in [name for name in SCRUBBED if name in rows.frame]:
         _scrub_column(rows, name, counts)
     for name in [name for name in IDENTIFIERS if name != "subject" and name in rows.frame]:
-        for position, value in rows.frame[name][rows.frame[name].str.contains("@", na=False)].items():
+        column = rows.frame[name]
+        if not any("@" in each for each in set(column.dropna())):
+            continue
+        for position, value in column[column.str.contains("@", na=False)].items():
             if any(kind == "email" for kind, _ in pii_in(str(value), ("email",))):
                 rows.fault(int(str(position)), f"{name} holds an e-mail address, which is no id: use another one")
     if "subject" in rows.frame:

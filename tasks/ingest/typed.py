@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from evaluations.requests import BY_NAME, Field, limits, unknown_field
@@ -44,10 +45,17 @@ def typed(records: Sequence[Record]) -> Typed:
     _name_unknown(made, records, names - set(BY_NAME))
     columns: dict[str, Any] = {}
     for name in [name for name in BY_NAME if name in names]:
-        values = [record.get(name) for record in records]
-        columns[name] = _READERS[BY_NAME[name].kind](BY_NAME[name], values, made)
+        columns[name] = _READERS[BY_NAME[name].kind](BY_NAME[name], _values(records, name), made)
     made.frame = pd.DataFrame(columns, index=range(len(records)))
     return made
+
+
+def _values(records: Sequence[Record], name: str) -> list[Any]:
+    """The values of a field, None where a record has none."""
+    try:
+        return list(map(itemgetter(name), records))
+    except KeyError:  # not all records have it
+        return [record.get(name) for record in records]
 
 
 def _name_unknown(made: Typed, records: Sequence[Record], unknown: set[str]) -> None:
@@ -84,12 +92,14 @@ def _texts(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
 
     kinds = set(map(type, values))
     read = list(values) if kinds <= {str, type(None)} else _each(made, of, values, _text)
-    for position, value in enumerate(read):
-        if value == "":
-            read[position] = None
-        elif value is not None and "\0" in value:
-            read[position] = None
-            made.fault(position, f"{of.name} holds a zero character, which no text may")
+    different = set(read)
+    if "" in different or any("\0" in each for each in different if each is not None):
+        for position, value in enumerate(read):
+            if value == "":
+                read[position] = None
+            elif value is not None and "\0" in value:
+                read[position] = None
+                made.fault(position, f"{of.name} holds a zero character, which no text may")
     return pd.Series(read, dtype=object)
 
 

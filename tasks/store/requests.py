@@ -57,18 +57,11 @@ def stage(connection: Connection, columns: Sequence[str], rows: Iterable[bytes])
         text(f"""
             CREATE TEMPORARY TABLE staged_requests ON COMMIT DROP AS
             SELECT CAST(0 AS bigint) AS place, external_id, {content}, usage_known, CAST(0 AS numeric) AS picodollars,
-                price_set_id, CAST(NULL AS bytea) AS content_hash
+                price_set_id
             FROM requests WITH NO DATA
         """)
     )
     copy(connection, f"COPY staged_requests ({', '.join(columns)}) FROM STDIN (FORMAT csv)", rows)
-    connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))  # hashes are made of timestamps as text
-    connection.execute(
-        text(f"""
-            UPDATE staged_requests SET content_hash = {_HASH},
-                external_id = coalesce(external_id, 'content:' || encode({_HASH}, 'hex'))
-        """)
-    )
 
 
 def copy(connection: Connection, statement: str, pieces: Iterable[bytes]) -> None:
@@ -85,6 +78,9 @@ def land(connection: Connection, *, source: str, batch_id: int, timezone: str) -
     Of several staged rows with one id the first counts. Ids are taken in order, so that two ingests of the same ids
     wait for each other and do not deadlock. The partitions have to be there.
     """
+    connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))  # hashes are made of timestamps as text
+    # A chunk is to be sorted and joined in memory; compiling the statement would cost more than it saves.
+    connection.execute(text("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off"))
     rows = connection.execute(text(_LAND), {"source": source, "batch_id": batch_id, "timezone": timezone}).all()
     staged: int = connection.execute(text("SELECT count(*) FROM staged_requests")).scalar_one()
     landed = sum(row.requests for row in rows)
@@ -147,9 +143,9 @@ def price_set_ids(connection: Connection, sets: Iterable[tuple[str, str]], actor
 
 def _conflicts(connection: Connection, source: str) -> tuple[Conflict, ...]:
     rows = connection.execute(
-        text("""
+        text(f"""
             SELECT s.place, s.external_id, k.at
-            FROM staged_requests s JOIN request_keys k ON k.source = :source AND k.external_id = s.external_id
+            FROM ({_KEYED}) AS s JOIN request_keys k ON k.source = :source AND k.external_id = s.external_id
             WHERE k.content_hash <> s.content_hash ORDER BY s.place
         """),
         {"source": source},
@@ -160,11 +156,15 @@ def _conflicts(connection: Connection, source: str) -> tuple[Conflict, ...]:
 # What is null is left out, so that a column that a later version adds changes no hash.
 _EACH_SAID = ", ".join(f"'{name}=' || CAST({name} AS text)" for name in CONTENT)
 _HASH = f"substr(sha256(convert_to(concat_ws(chr(31), {_EACH_SAID}), 'UTF8')), 1, 16)"
-
+# A row without an id is known by its content.
+_KEYED = f"""
+    SELECT hashed.*, coalesce(said_id, 'content:' || encode(content_hash, 'hex')) AS external_id FROM (
+        SELECT place, external_id AS said_id, {", ".join(CONTENT)}, usage_known, picodollars, price_set_id,
+            {_HASH} AS content_hash FROM staged_requests) AS hashed"""
 _MOVED = tuple(name for name in CONTENT if name not in ("cost", *_TOKENS))
 _LAND = f"""
     WITH first AS MATERIALIZED (
-        SELECT DISTINCT ON (external_id) * FROM staged_requests ORDER BY external_id, place
+        SELECT DISTINCT ON (external_id) * FROM ({_KEYED}) AS keyed_rows ORDER BY external_id, place
     ), keyed AS (
         INSERT INTO request_keys (source, external_id, at, content_hash, batch_id)
         SELECT :source, external_id, at, content_hash, :batch_id FROM first ORDER BY external_id
