@@ -37,8 +37,10 @@ all raters' scores."""
 
 LEAST_UNITS = 30
 """Below so many units the realised coverage of the large-sample intervals falls short (docs/statistics.md)."""
-LEAST_SPLIT = 8
+LEAST_SPLIT = 10
 """The same for the units on which the raters are not of one mind: from 2 of 500 nobody knows how rare they are."""
+LEAST_RARE = 8
+"""The same for the units in which two raters chose another class than the commonest: all of a kappa hangs on them."""
 LEAST_SCORED = 10
 """The same for the F intervals of ICC, which are exact for normal scores (form 2 nearly so)."""
 
@@ -114,6 +116,7 @@ def cohen_kappa(
         n,
         confidence,
         split=n - round(n * float(np.trace(cells))),
+        rare=_rare(coded.codes[rated]),
         observed=observed,
         by_chance=chance,
         raters=2,
@@ -208,6 +211,7 @@ def _over_units(
         paired,
         confidence,
         split=int((votes[pairs].max(axis=1) < count[pairs]).sum()),
+        rare=None if name.startswith("Gwet") else _rare(coded.codes),
         observed=observed,
         by_chance=chance,
         raters=coded.codes.shape[1],
@@ -281,6 +285,7 @@ def krippendorff_alpha(
         n,
         confidence,
         split=int((within > 0).sum()),
+        rare=_rare(codes),
         observed=1 - disagreement / total if shares else None,
         by_chance=1 - expected / (total * (total - 1)) if shares else None,
         raters=codes.shape[1],
@@ -515,6 +520,14 @@ def _too_little(coded: _Coded, paired: int) -> Undetermined | None:
     return _one_category(paired) if coded.levels.size == 1 else None
 
 
+def _rare(codes: "NDArray[np.intp]") -> int:
+    """In how many units, of a table (units, raters), two or more raters chose another class than the commonest."""
+    import numpy as np
+
+    commonest = np.bincount(codes[codes >= 0]).argmax()
+    return int((((codes >= 0) & (codes != commonest)).sum(axis=1) >= 2).sum())
+
+
 def _one_category(n: int) -> Undetermined:
     why = f"all ratings of {n} units are the same: that much agreement is certain by chance, and nothing lies above it"
     return Undetermined(reason="no variation", why=why, n=n)
@@ -528,12 +541,14 @@ def _agreement(
     confidence: float,
     *,
     split: int,
+    rare: int | None = None,
     observed: float | None,
     by_chance: float | None,
     raters: int,
     left_out: int,
 ) -> Agreement:
-    """A coefficient with its interval; on `split` of the n units the raters are not of one mind.
+    """A coefficient with its interval. On `split` of the n units the raters are not of one mind; in `rare` of them two
+    or more chose another class than the commonest (None where that does not matter).
 
     The interval is Student's on the scale of ln(1 - coefficient), by the delta method: the distance from perfect
     agreement is a small positive number with a long tail, and the plain interval misses it (docs/statistics.md).
@@ -558,6 +573,8 @@ def _agreement(
         doubts.append(f"{n} units, and the large-sample interval needs {LEAST_UNITS}")
     if split < LEAST_SPLIT:
         doubts.append(f"the raters differ on {split} of {n} units, and the large-sample interval needs {LEAST_SPLIT}")
+    if rare is not None and rare < LEAST_RARE:
+        doubts.append(f"in {rare} of {n} units raters chose another class than the commonest; {LEAST_RARE} are needed")
     return Agreement(
         coefficient=estimate,
         standard_error=error,

@@ -235,13 +235,14 @@ def test_few_units_or_no_disagreement_make_the_interval_unreliable() -> None:
     assert (few.reliable, few.reason) == (
         False,
         "12 units, and the large-sample interval needs 30; "
-        "the raters differ on 3 of 12 units, and the large-sample interval needs 8",
+        "the raters differ on 3 of 12 units, and the large-sample interval needs 10; "
+        "in 3 of 12 units raters chose another class than the commonest; 8 are needed",
     )
     perfect = fleiss_kappa([["a", "a"], ["b", "b"]] * 30)
     assert isinstance(perfect, Agreement)
     assert not perfect.reliable
     assert (of(perfect).low, of(perfect).high) == (1.0, 1.0)
-    assert perfect.reason == "the raters differ on 0 of 60 units, and the large-sample interval needs 8"
+    assert perfect.reason == "the raters differ on 0 of 60 units, and the large-sample interval needs 10"
 
 
 @pytest.mark.parametrize(
