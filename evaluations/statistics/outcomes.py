@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Alternative = Literal["two-sided", "less", "greater"]
 """What the test is against no effect: `greater` means that the first sample, or the effect, is larger."""
+ALTERNATIVES: tuple[Alternative, ...] = ("two-sided", "less", "greater")
 
 Reason = Literal[
     "empty",  # nothing was observed on at least one side

@@ -13,7 +13,7 @@ import pytest
 
 from evaluations.estimates import Estimate
 from evaluations.statistics import paired
-from evaluations.statistics.outcomes import Alternative, Determined, Outcome, Undetermined
+from evaluations.statistics.outcomes import ALTERNATIVES, Alternative, Determined, Outcome, Undetermined
 from evaluations.statistics.paired import (
     PassPairs,
     mcnemar,
@@ -25,8 +25,6 @@ from evaluations.statistics.paired import (
     wilcoxon,
 )
 from tests.evaluations.statistics.references import expected, folder, json_lines
-
-ALTERNATIVES: tuple[Alternative, ...] = ("two-sided", "less", "greater")
 
 
 def found(outcome: Outcome) -> Determined:
