@@ -16,6 +16,10 @@ class AssayError(Exception):
     exit_code: ClassVar[int] = 2
 
 
+class NothingYet(AssayError):
+    """There is nothing to write about: no fault of anybody's."""
+
+
 class InfrastructureError(AssayError):
     """What we stand on failed."""
 

@@ -7,14 +7,18 @@ from prefect import State, flow
 from evaluations.schedules import CatchUp
 from flows.daily_rollup import daily_rollup
 from flows.housekeeping import housekeeping
+from flows.report import report
 from flows.run_analysis import run_analysis
 from tasks.forms import TimeZone, parameter
 from tasks.sweeping import do_dates, due
 
-PARTS = (run_analysis, daily_rollup, housekeeping)
+PARTS = (run_analysis, daily_rollup, report, housekeeping)
 
 
-@flow(name="nightly", description="Whatever is to be done once a day: sweeps, rollups, then housekeeping.")
+@flow(
+    name="nightly",
+    description="Whatever is to be done once a day: sweeps, rollups, the pages made of them, then housekeeping.",
+)
 async def nightly(
     date: datetime.date | None = parameter(
         "Date", "Do this date. Empty: the day before the scheduled start.", None, examples=["2026-06-28"]

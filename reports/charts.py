@@ -133,7 +133,7 @@ def dot_plot(
     `heads` name the columns: row, n, value, interval.
     """
     if not rows:
-        return _nothing(width, label)
+        return nothing_to_draw(width, label)
     narrow, wide = width < 460, width > 800
     # Names take what they need, within what leaves the plot its room.
     named = max(text_width(row.label, 13, 500) + text_width(row.n_text) for row in rows) + 38
@@ -220,7 +220,7 @@ def dot_plot(
 def stacked_bars(rows: Sequence[Stack], kinds: Sequence[Kind], width: int, *, label: str) -> Markup:
     """Each row split into its kinds, all rows on the scale of the largest; a legend names the kinds."""
     if not rows:
-        return _nothing(width, label)
+        return nothing_to_draw(width, label)
     marks, legend = _legend(kinds, width)
     top, row_height = legend + 18, 52.0
     largest = max((sum(row.counts) for row in rows), default=0)
@@ -249,7 +249,7 @@ def stacked_bars(rows: Sequence[Stack], kinds: Sequence[Kind], width: int, *, la
 def bars(rows: Sequence[Bar], width: int, *, label: str, value_name: str) -> Markup:
     """Horizontal bars from zero, in the order given; an unknown value has its words and no bar."""
     if not rows:
-        return _nothing(width, label)
+        return nothing_to_draw(width, label)
     largest = max((row.value for row in rows if row.value is not None and math.isfinite(row.value)), default=0.0)
     marks: list[Markup] = []
     row_height = 46.0
@@ -298,7 +298,7 @@ def histogram(
         raise ValueError(f"{len(counts)} counts need {len(counts) + 1} edges, got {len(edges)}.")
     total = sum(counts)
     if not total:
-        return _nothing(width, label)
+        return nothing_to_draw(width, label)
     first = next(index for index, number in enumerate(counts) if number)
     last = max(index for index, number in enumerate(counts) if number)
     # One empty bin of air on each side tells that the data ends there and not the picture.
@@ -365,7 +365,7 @@ def scatter(
     """Two measures of the same things, named at their points; the frontier is coloured and joined."""
     spots = [spot for spot in spots if math.isfinite(spot.x) and math.isfinite(spot.y)]
     if not spots:
-        return _nothing(width, label)
+        return nothing_to_draw(width, label)
     narrow = width < 460
     left, right, top, bottom = 46.0, width - 8.0, 30.0, (250.0 if narrow else 300.0)
     x_high = max(spot.x for spot in spots) * 1.08 or 1.0
@@ -444,7 +444,7 @@ def waterfall(
     `end` is drawn as an upright line where something lasts beyond it.
     """
     if not rows:
-        return _nothing(width, label)
+        return nothing_to_draw(width, label)
     narrow = width < 460
     marks, legend = _legend([*kinds, Kind(name=path_name, colour="")], width)
     last = max([row.end for row in rows] + ([end] if end is not None else []))
@@ -495,7 +495,8 @@ def waterfall(
     return drawing(width, bottom + 26, label, *marks)
 
 
-def _nothing(width: int, label: str) -> Markup:
+def nothing_to_draw(width: int, label: str) -> Markup:
+    """What stands in the place of a chart without any value."""
     words = fitted("Nothing to draw: no value was measured.", width, 13)
     return drawing(width, 34, label, text(0, 21, words, size=13))
 

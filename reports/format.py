@@ -7,7 +7,7 @@ is what only a page meets: the unknown, the infinite, changes, p-values, dates a
 import math
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -129,6 +129,41 @@ def day(moment: datetime) -> str:
     return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}"
 
 
+def date_text(on: date) -> str:
+    """`28 June 2026`, of a day that is one already."""
+    return f"{on.day} {_MONTHS[on.month - 1]} {on.year}"
+
+
+def short_date(on: date) -> str:
+    """`28 Jun`, for an axis."""
+    return f"{on.day} {_MONTHS[on.month - 1][:3]}"
+
+
+def weekday_date(on: date) -> str:
+    """`Sun 28 Jun 2026`."""
+    return f"{_WEEKDAYS[on.weekday()][:3]} {short_date(on)} {on.year}"
+
+
+def weekday(number: int) -> str:
+    """`Monday` for 0."""
+    return _WEEKDAYS[number]
+
+
+def month(on: date) -> str:
+    """`June 2026`."""
+    return f"{_MONTHS[on.month - 1]} {on.year}"
+
+
+def span(first: date, last: date) -> str:
+    """`1–28 June 2026`, `30 May to 28 June 2026`, `28 June 2026`."""
+    if first == last:
+        return date_text(last)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day}–{date_text(last)}"
+    year = "" if first.year == last.year else f" {first.year}"
+    return f"{first.day} {_MONTHS[first.month - 1]}{year} to {date_text(last)}"
+
+
 def moment(instant: datetime) -> str:
     """`28 June 2026, 06:00 UTC`."""
     return f"{day(instant)}, {_utc(instant):%H:%M} UTC"
@@ -144,6 +179,8 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def _utc(instant: datetime) -> datetime:

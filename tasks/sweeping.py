@@ -11,9 +11,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from evaluations.errors import AssayError
+from evaluations.errors import AssayError, NothingYet
 from evaluations.schedules import CatchUp
-from tasks import analysing, rollups, scheduling, tidying
+from tasks import analysing, pages, rollups, scheduling, tidying
 from tasks.scheduling import Due, Ended, Part
 from tasks.secrets import without_secrets
 from tasks.services.recovery import recover_here
@@ -56,6 +56,25 @@ async def remove_half_written() -> str:
 async def roll_up_days(first: date | None, last: date | None) -> str:
     """Roll up a range of days, or all that changed. Gives a sentence about what came of them."""
     return str(await asyncio.to_thread(lambda: rollups.roll_up_days(rollups.days_between(first, last))))
+
+
+@task(name="write-page", cache_policy=NO_CACHE)
+async def write_page(page: str, id: str, first: date | None, last: date | None) -> Ended:
+    """Write one page. What goes wrong with it is said, not raised: it stops no other page."""
+    try:
+        path = await asyncio.to_thread(pages.publish_page, page, id, first, last)
+    except NothingYet as nothing:
+        return Ended(f"{page}: {nothing}")
+    except Exception as problem:  # noqa: BLE001 - whatever one page trips over, the others are written
+        said = str(problem) if isinstance(problem, AssayError) else f"{type(problem).__name__}: {problem}"
+        return Ended(f"{page} failed: {without_secrets(said)}", failed=True)
+    return Ended(f"{page}: {path}")
+
+
+async def write_pages(page: str, id: str, first: date | None, last: date | None) -> list[Ended]:
+    """Write the page named, or all that nightly writes, one after the other."""
+    pages.check_page(page, id, first, last)
+    return [await write_page(each, id, first, last) for each in ([page] if page else pages.PAGES)]
 
 
 @task(name="due-dates", cache_policy=NO_CACHE)

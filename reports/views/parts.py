@@ -89,6 +89,8 @@ class Kpi:
     value: str
     note: str
     status: Status | None = None
+    spark: Markup | None = None
+    """How it went, without an axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,8 @@ class Page:
     schema: str
     files: tuple[str, ...]
     """The twins that stand beside the page."""
+    links: tuple[tuple[str, str], ...] = ()
+    """Words and file names of other pages in the same folder."""
 
     @property
     def headline(self) -> str:

@@ -1,0 +1,32 @@
+"""assay report: the pages about production requests."""
+
+from datetime import datetime
+
+import click
+
+from cli.rollup import DAY
+
+
+@click.command()
+@click.argument("page")
+@click.argument("id_", metavar="[ID]", default="")
+@click.option("--from", "first", type=DAY, help="First day; thirty days before the last one unless given.")
+@click.option("--to", "last", type=DAY, help="Last day; the newest that is over and has requests unless given.")
+def report(page: str, id_: str, first: datetime | None, last: datetime | None) -> None:
+    """Write a page about production requests, with its JSON and CSV twins, and say where it is.
+
+    PAGE is overview (how things stand and what moved), spend (where the money went, when and by whom) or
+    request with the ID of one (where its time and money went); all writes every page that nightly writes. Pages are static: one file, no network, the same bytes from the same facts.
+    """
+    import asyncio
+
+    from cli.run import use_prefect
+    from tasks.pages import check_page
+
+    begins, ends = (each.date() if each else None for each in (first, last))
+    wanted = "" if page == "all" else page
+    check_page(wanted, id_, begins, ends)
+    use_prefect()
+    from flows.report import report as report_flow
+
+    click.echo(asyncio.run(report_flow(page=wanted, id=id_, first=begins, last=ends)))

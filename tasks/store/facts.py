@@ -1,0 +1,151 @@
+"""Facts of production requests as pages ask for them: by day and group, by hour of the week, by person, how fresh."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from evaluations.facts import Facts
+from evaluations.production import Freshness, HeavyUser, HourOfWeek, Users
+from evaluations.rollups import DIMENSIONS, PROMPT_TOKENS, REPLY_TOKENS, Dimension, day_bounds
+from evaluations.spend import Names
+
+_PROMPT, _REPLY = (" + ".join(tokens) for tokens in (PROMPT_TOKENS, REPLY_TOKENS))
+
+
+def facts_by_day(
+    connection: Connection, by: Sequence[Dimension], first: date, last: date
+) -> dict[tuple[Names, date], Facts]:
+    """The facts of each day of a window, both ends included, by the dimensions named."""
+    assert set(by) <= set(DIMENSIONS), by
+    columns = "".join(f", {name}" for name in by)
+    rows = connection.execute(
+        text(f"""
+            SELECT day{columns}, sum(requests) AS requests, sum(successes) AS successes, sum(errors) AS errors,
+                   sum(priced) AS priced, sum(unpriced) AS unpriced, sum(cost) AS cost,
+                   sum({_PROMPT}) AS prompt_tokens, sum(cached_tokens + cached_audio_tokens) AS cached_tokens,
+                   sum({_REPLY}) AS reply_tokens, string_agg(latency_histogram, ''::bytea) AS latencies,
+                   sum(quality_n) AS quality_n, sum(quality_sum) AS quality_sum
+            FROM usage_daily WHERE day BETWEEN :first AND :last GROUP BY day{columns}
+        """),
+        {"first": first, "last": last},
+    ).mappings()
+    return {
+        (tuple(row[name] for name in by), row["day"]): Facts(
+            requests=int(row["requests"]),
+            successes=int(row["successes"]),
+            errors=int(row["errors"]),
+            priced=int(row["priced"]),
+            unpriced=int(row["unpriced"]),
+            cost=row["cost"],
+            prompt_tokens=int(row["prompt_tokens"]),
+            cached_tokens=int(row["cached_tokens"]),
+            reply_tokens=int(row["reply_tokens"]),
+            latencies=row["latencies"] or b"",
+            quality_n=int(row["quality_n"]),
+            quality_sum=row["quality_sum"] or Decimal(0),
+        )
+        for row in rows
+    }
+
+
+def by_hour_of_week(connection: Connection, first: date, last: date, timezone: str) -> list[HourOfWeek]:
+    """What fell on each hour of the week by the clocks of the platform's time zone, Monday at midnight first.
+
+    Hours without requests are not in it.
+    """
+    rows = connection.execute(
+        text("""
+            SELECT CAST(extract(isodow FROM hour AT TIME ZONE :timezone) AS int) - 1 AS weekday,
+                   CAST(extract(hour FROM hour AT TIME ZONE :timezone) AS int) AS hour,
+                   sum(requests) AS requests, sum(cost) AS cost
+            FROM usage_hourly WHERE day BETWEEN :first AND :last GROUP BY 1, 2 ORDER BY 1, 2
+        """),
+        {"first": first, "last": last, "timezone": timezone},
+    )
+    return [HourOfWeek(weekday=row.weekday, hour=row.hour, requests=int(row.requests), cost=row.cost) for row in rows]
+
+
+def users_of(connection: Connection, first: date, last: date, timezone: str, limit: int) -> Users:
+    """Who asked, as pseudonyms, the `limit` heaviest named.
+
+    Asked of the requests themselves, which retention may have taken away: keep the window to some days.
+    """
+    begins, ends = day_bounds(first, timezone)[0], day_bounds(last, timezone)[1]
+    row = connection.execute(
+        text("""
+            WITH each AS MATERIALIZED (
+                SELECT subject, feature, count(*) AS requests, sum(cost) AS cost
+                FROM requests WHERE at >= :begins AND at < :ends GROUP BY subject, feature),
+            persons AS MATERIALIZED (
+                SELECT subject, sum(requests) AS requests, sum(cost) AS cost, count(*) AS features
+                FROM each WHERE subject IS NOT NULL GROUP BY subject)
+            SELECT (SELECT count(*) FROM persons) AS known,
+                   (SELECT coalesce(sum(requests), 0) FROM each WHERE subject IS NULL) AS unnamed,
+                   (SELECT json_object_agg(feature, persons ORDER BY feature) FROM (
+                        SELECT feature, count(*) AS persons FROM each WHERE subject IS NOT NULL GROUP BY feature) f
+                   ) AS by_feature,
+                   ARRAY(SELECT ROW(encode(subject, 'hex'), requests, CAST(cost AS text), features)
+                         FROM persons ORDER BY requests DESC, subject LIMIT :limit) AS heaviest
+        """),
+        {"begins": begins, "ends": ends, "limit": limit},
+    ).one()
+    return Users(
+        first=first,
+        last=last,
+        heaviest=tuple(
+            HeavyUser(
+                pseudonym=subject[:PSEUDONYM],
+                requests=int(requests),
+                cost=None if cost is None else Decimal(cost),
+                features=int(features),
+            )
+            for subject, requests, cost, features in row.heaviest
+        ),
+        known=int(row.known),
+        unnamed=int(row.unnamed),
+        by_feature={str(feature): int(persons) for feature, persons in (row.by_feature or {}).items()},
+    )
+
+
+PSEUDONYM = 8
+"""Digits of a pseudonym that tell persons apart on a page."""
+
+
+def freshness(connection: Connection, first: date, last: date) -> Freshness | None:
+    """How fresh and whole the facts of a window are; None before anything is rolled up."""
+    known = connection.execute(
+        text("""
+            SELECT min(day) AS first, max(day) AS last, max(rolled_at) AS rolled_at FROM rolled_days WHERE requests > 0
+        """)
+    ).one()
+    if known.first is None:
+        return None
+    rolled = connection.execute(
+        text("SELECT day, complete FROM rolled_days WHERE day BETWEEN :first AND :last AND requests > 0"),
+        {"first": first, "last": last},
+    ).all()
+    landed = connection.execute(
+        text("""
+            SELECT coalesce(sum(landed) FILTER (WHERE sample_data), 0) AS sample,
+                   coalesce(sum(landed) FILTER (WHERE NOT sample_data), 0) AS real FROM ingest_batches
+        """)
+    ).one()
+    rolled_at: datetime = known.rolled_at
+    return Freshness(
+        known_from=known.first,
+        known_to=known.last,
+        rolled_at=rolled_at,
+        rolled={row.day: row.complete for row in rolled},
+        waiting=int(connection.execute(text("SELECT count(DISTINCT day) FROM rollup_dirty")).scalar_one()),
+        sample="none" if not landed.sample else "part" if landed.real else "all",
+    )
+
+
+def newest_whole_day(connection: Connection) -> date | None:
+    """The newest day with requests that was over when it was rolled up, or else the newest; None without any."""
+    found: date | None = connection.execute(
+        text("SELECT coalesce(max(day) FILTER (WHERE complete), max(day)) FROM rolled_days WHERE requests > 0")
+    ).scalar_one()
+    return found
