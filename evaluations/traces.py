@@ -79,10 +79,15 @@ class Span:
     @property
     def first_token_ms(self) -> float | None:
         """From the start of the call to the first piece of its answer; None where the span does not say."""
-        said = self.attributes.get(FIRST_CHUNK)
-        if isinstance(said, (int, float)) and not isinstance(said, bool) and said >= 0:
-            return said * 1000.0
-        return None
+        return first_chunk_ms(self.attributes)
+
+
+def first_chunk_ms(attributes: Mapping[str, Any]) -> float | None:
+    """The time to the first piece of an answer, as the attributes of a span have it."""
+    said = attributes.get(FIRST_CHUNK)
+    if isinstance(said, (int, float)) and not isinstance(said, bool) and said >= 0:
+        return said * 1000.0
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

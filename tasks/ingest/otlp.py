@@ -9,6 +9,7 @@ Source: OpenTelemetry, "Semantic conventions for generative client spans" and OT
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from evaluations.traces import first_chunk_ms
 from tasks.ingest.reading import Record
 
 _ERROR = 2
@@ -67,6 +68,7 @@ def read(span: Record) -> dict[str, Any] | None:
         "error_type": own.get("error.type"),
         "error_message": span.get("status", {}).get("message") or None,
         "latency_ms": (end - start) / 1e6 if end >= start else None,
+        "first_token_ms": first_chunk_ms(own),
     }
 
 

@@ -82,7 +82,8 @@ def test_a_request_is_found_with_its_steps_and_their_times(tmp_path: Path) -> No
     assert found.own_step.span.name == "model_call"
     assert found.own_step.span.first_token_ms == 125.0
     assert {work: us // 1000 for work, us in found.trace.by_work().items() if us} == {"model": 420, "own": 30}
-    assert (found.request.feature, found.request.latency_ms) == ("support", 420.0)
+    request = found.request
+    assert (request.feature, request.latency_ms, request.first_token_ms) == ("support", 420.0, 125.0)
 
 
 def test_the_cost_by_class_adds_up_to_the_last_digit_and_names_the_dated_price(tmp_path: Path) -> None:
