@@ -1,6 +1,7 @@
 """What differs between a laptop and production: one class, read from ASSAY_* variables."""
 
 import getpass
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
@@ -40,6 +41,14 @@ class Settings(BaseSettings):
     """How long a recorded answer may be served again instead of a paid call; 0 switches the cache off."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long open calls get to finish after the first Ctrl-C."""
+    agent_hourly_usd: Decimal = Field(default=Decimal(20), ge=0)
+    """What an hour of a person who takes tickets costs: what an AI that takes one is held against."""
+    agent_minutes: Decimal = Field(default=Decimal(5), ge=0)
+    """How long a person works on one ticket."""
+    ai_infrastructure_usd: Decimal | None = Field(default=None, ge=0)
+    """What the AI's infrastructure costs a month; not counted until it is stated."""
+    ai_investment_usd: Decimal | None = Field(default=None, ge=0)
+    """What building it cost, once; without it no payback is told."""
 
     @property
     def reports_folder(self) -> Path:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STUDENT = "Student t interval"
+NO_SPREAD = "no spread to judge by"
 
 
 def mean_interval(values: "Sequence[float] | NDArray[np.float64]", confidence: float = 0.95) -> Estimate:
@@ -37,3 +38,32 @@ def mean_interval(values: "Sequence[float] | NDArray[np.float64]", confidence: f
     mean = float(sample.mean())
     half = float(stdtrit(sample.size - 1, (1 + confidence) / 2) * sample.std(ddof=1) / sample.size**0.5)
     return Estimate(value=mean, low=mean - half, high=mean + half, n=sample.size, confidence=confidence, method=STUDENT)
+
+
+def mean_from_moments(
+    n: int, mean: float | None, sd: float | None, *, low: float, high: float, confidence: float = 0.95
+) -> Estimate | None:
+    """The mean of n values that lie in [low, high], from their mean and sample standard deviation; None without values.
+
+    The interval is Student's, kept within the range. One value, or several equal ones, tell nothing of the spread:
+    the interval is then the whole range.
+
+    >>> mean = mean_from_moments(4, 0.875, 0.25, low=0, high=1)
+    >>> print(f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] n={mean.n}")
+    0.875 [0.477, 1.000] n=4
+    """
+    from scipy.special import stdtrit
+
+    if mean is None or not n:
+        return None
+    if n == 1 or not sd:
+        return Estimate(value=float(mean), low=low, high=high, n=n, confidence=confidence, method=NO_SPREAD)
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * float(sd) / n**0.5
+    return Estimate(
+        value=float(mean),
+        low=max(float(mean) - half, low),
+        high=min(float(mean) + half, high),
+        n=n,
+        confidence=confidence,
+        method=STUDENT,
+    )

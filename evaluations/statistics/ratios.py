@@ -7,6 +7,7 @@ covariance over users is what the interval stands on.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluations.estimates import Estimate
 from evaluations.statistics.differences import Differences, differences_from, first_trouble
 from evaluations.statistics.outcomes import Outcome
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DELTA = "delta method for a ratio"
+ONE_RATIO = f"{DELTA}, Student t interval"
 LEAST_UNITS = 100
 """Per arm; below, the normal approximation is not measured."""
 LARGEST_NOISE = 0.1
@@ -160,6 +162,33 @@ def doubts_of_ratio(treatment: PairMoments, control: PairMoments) -> tuple[str, 
     if noise > LARGEST_NOISE:
         doubts.append(f"the denominator is known to {noise:.0%} only; measured up to {LARGEST_NOISE:.0%}")
     return tuple(doubts)
+
+
+def ratio_of(arm: PairMoments, *, confidence: float = 0.95) -> Estimate | None:
+    """The ratio of the sums of one sample with its interval; None, not measured, when the denominator sums to nothing.
+
+    For values that cannot be negative, such as a cost: the lower bound is kept at 0. The interval is Student's over the
+    units, infinite from one unit; with few of them, or a denominator that hardly ever occurs, it is too narrow.
+    Source: Cochran (1977), "Sampling Techniques", 3rd edition, equation 6.13.
+
+    >>> ratio = ratio_of(PairMoments.from_sums(4, 10, 2, 30, 2, 6))
+    >>> print(f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] n={ratio.n}")
+    5.00 [0.00, 13.22] n=4
+    """
+    from scipy.special import stdtrit
+
+    n, denominator = int(arm.n), float(arm.other_mean)
+    if not denominator > 0:
+        return None
+    ratio = float(arm.mean) / denominator
+    half = float("inf")
+    if n > 1:
+        # Rounding may leave a little less than nothing.
+        spread = max(float(_variance(arm, arm.mean / arm.other_mean)), 0.0)
+        half = float(stdtrit(n - 1, (1 + confidence) / 2)) * spread**0.5
+    return Estimate(
+        value=ratio, low=max(ratio - half, 0.0), high=ratio + half, n=n, confidence=confidence, method=ONE_RATIO
+    )
 
 
 def _variance(arm: PairMoments, ratio: "Floats") -> "Floats":
