@@ -344,7 +344,7 @@ REASONS: Mapping[str, str] = {
     "asked for a person": r"\b(human|person|agent|representative|asked for|customer request)",
     "technical error": r"\b(error|timeout|outage|crash|technical|bug|unavailable)",
     "not understood": r"\b(not? (understood|understanding|match)|misunderst|unclear|confus|low confidence|intent)",
-    "outside its powers": r"\b(polic(y|ies)|powers?|permission|authori[sz]|approval|not allowed|exception|refund|limit)",
+    "outside its powers": r"\b(polic(y|ies)|powers?|permission|authori[sz]|approval|not allowed|exception|refund)",
     "too complex": r"\b(complex|complicated|multiple issues|specialist|expert)",
     "missing information": r"\b(missing|no (data|answer|information)|not found|knowledge)",
     "customer upset": r"\b(upset|angry|frustrat|complain|abus|sentiment)",

@@ -53,8 +53,8 @@ def assumptions(
 ) -> Assumptions:
     """Raises AssayError for an amount that cannot be one."""
     given = {
-        "hourly cost": hourly,
-        "minutes a ticket": minutes,
+        "hourly": hourly,
+        "minutes": minutes,
         "infrastructure": infrastructure,
         "investment": investment,
         "discount": discount,

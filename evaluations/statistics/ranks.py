@@ -1,11 +1,16 @@
-"""Ranks in which equal values share the mean of their places."""
+"""Ranks in which equal values share the mean of their places, and the correlation of two."""
 
 from math import atanh, copysign, sqrt, tanh
 from typing import TYPE_CHECKING
 
+from evaluations.estimates import Estimate
+from evaluations.statistics.proportions import normal_quantile
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+SPEARMAN = "Spearman, Fisher z interval"
 
 
 def mid_ranks(values: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":

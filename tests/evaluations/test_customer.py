@@ -1,6 +1,7 @@
 """Measures of customers: their intervals against independent ones, their bounds, and what they say when they cannot."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_csat_stays_between_one_and_five_and_between_its_bounds(counts: tuple[in
     assert mean.value == pytest.approx(np.mean(ratings))
     if len(set(ratings)) > 1:
         plain = mean_interval(ratings)
-        assert (mean.low, mean.high) == (pytest.approx(max(plain.low, 1)), pytest.approx(min(plain.high, 5)))
+        assert (mean.low, mean.high) == pytest.approx((max(plain.low, 1), min(plain.high, 5)))
 
 
 def test_a_mean_of_one_value_has_no_narrow_interval() -> None:
@@ -225,3 +226,11 @@ def test_too_few_pairs_have_no_correlation(unmeasured: Callable[[], Estimate | N
     perfect = rank_correlation(1.0, 4)
     assert perfect is not None
     assert (perfect.value, perfect.low, perfect.high) == (1, -1, 1)
+
+
+def test_the_documentation_has_every_definition_as_it_is() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "customer.md").read_text(encoding="utf-8")
+    for metric in BY_NAME.values():
+        assert f"| `{metric.name}` v{metric.version} | {metric.says} |" in told
+        assert metric.differs in told
+    assert set(REASONS) == {kind for kind in REASONS if kind in told}

@@ -106,7 +106,7 @@ def test_sensitivity_moves_one_input_at_a_time_and_puts_what_matters_first() -> 
 
 
 def test_amounts_that_cannot_be_are_refused() -> None:
-    with pytest.raises(AssayError, match="the hourly cost is -1; it has to be a number from 0"):
+    with pytest.raises(AssayError, match="the hourly is -1; it has to be a number from 0"):
         assumptions(hourly=Decimal(-1), minutes=Decimal(5), infrastructure=None, investment=None)
     with pytest.raises(AssayError, match="the investment is NaN"):
         assumptions(hourly=Decimal(20), minutes=Decimal(5), infrastructure=None, investment=Decimal("NaN"))
