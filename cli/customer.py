@@ -10,8 +10,8 @@ import click
 from cli.rollup import DAY
 
 if TYPE_CHECKING:
+    from evaluations.impact import Impact
     from evaluations.roi import Assumptions
-    from tasks.customer import CustomerReport
 
 
 class Amount(click.ParamType[Decimal]):
@@ -62,7 +62,7 @@ def customer(
     Each number comes with its interval, its n and what it leaves out. What is not known is counted,
     never taken for a success or a failure.
     """
-    from tasks.customer import customer_report, definition_named
+    from tasks.customer import customer_impact, definition_named
 
     if definition is not None:
         click.echo("\n".join(definition_named(definition)))
@@ -74,7 +74,7 @@ def customer(
         "investment": investment,
         "discount": discount,
     }
-    report = customer_report(
+    impact = customer_impact(
         first.date() if first else None,
         last.date() if last else None,
         feature=feature,
@@ -82,7 +82,7 @@ def customer(
         given=_assumptions({name: amount for name, amount in stated.items() if amount is not None}),
         recontact_days=recontact_days,
     )
-    click.echo(_as_json(report) if as_json else _as_text(report))
+    click.echo(_as_json(impact) if as_json else _as_text(impact))
 
 
 def _assumptions(stated: dict[str, Decimal]) -> "Assumptions":
@@ -96,11 +96,11 @@ def _assumptions(stated: dict[str, Decimal]) -> "Assumptions":
     return assumptions(**{**asdict(stated_assumptions(settings())), **stated})
 
 
-def _as_text(report: "CustomerReport") -> str:
+def _as_text(impact: "Impact") -> str:
     from reports.views.customer_words import about, headline, marks, measure_lines, roi_lines
 
-    facts = report.facts
-    verdict = headline(facts, report.roi)
+    facts = impact.facts
+    verdict = headline(facts, impact.month)
     told = [
         f"Customers from {facts.first} to {facts.last} ({facts.timezone})",
         f"{about(facts)}.",
@@ -108,11 +108,11 @@ def _as_text(report: "CustomerReport") -> str:
         "",
         *measure_lines(facts),
     ]
-    told += ["", *roi_lines(report.roi, report.theirs)]
+    told += ["", *roi_lines(impact.month, impact.theirs)]
     return "\n".join(told)
 
 
-def _as_json(report: "CustomerReport") -> str:
-    from reports.customer_twins import customer_document
+def _as_json(impact: "Impact") -> str:
+    from reports.customer_files import customer_document
 
-    return json.dumps(customer_document(report.facts, report.roi, report.theirs, report.sensitivity), indent=1)
+    return json.dumps(customer_document(impact), indent=1)

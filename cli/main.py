@@ -23,7 +23,7 @@ COMMANDS = {
     ),
     "spend": ("cli.spend", "spend", "What requests cost, by any dimension and period, with its trend."),
     "requests": ("cli.requests", "requests", "List production requests; where the time and money of one went."),
-    "report": ("cli.report", "report", "Write the pages about production: overview, spend, one request."),
+    "report": ("cli.report", "report", "Write the pages about production: overview, spend, customer, one request."),
     "customer": ("cli.customer", "customer", "What became of customers' matters, and what that is worth."),
     "ingest": ("cli.ingest", "ingest", "Take in logs of production requests; bad rows wait in quarantine."),
     "quarantine": ("cli.ingest", "quarantine", "Rows that could not land: list them, mend them, try again."),

@@ -1,26 +1,14 @@
 """Customers: the window that is asked about, measured, and what the AI is worth by it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from evaluations.customer import RECONTACT_DAYS, CustomerFacts
-from evaluations.errors import AssayError
-from evaluations.roi import (
-    DAYS_A_MONTH,
-    Assumptions,
-    Roi,
-    SeedRoi,
-    Swing,
-    Volume,
-    assumptions,
-    roi,
-    seed_roi,
-    sensitivity,
-)
+from evaluations.customer import RECONTACT_DAYS
+from evaluations.errors import AssayError, NothingYet
+from evaluations.impact import Impact, impact_of
+from evaluations.roi import Assumptions, assumptions
 from evaluations.rollups import day_bounds
 from evaluations.spend import window_before
 from tasks.publishing import write_report
@@ -32,21 +20,7 @@ from tasks.store.database import transaction
 DEFAULT_DAYS = 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomerReport:
-    """A window of customers and what it is worth."""
-
-    facts: CustomerFacts
-    roi: Roi | None
-    """Scaled to a month; None when no deflection could be measured."""
-    theirs: SeedRoi | None
-    """The same month by the formula of the source documents."""
-    sensitivity: tuple[Swing, ...]
-    as_of: date
-    """The day of the newest request."""
-
-
-def customer_report(
+def customer_impact(
     first: date | None = None,
     last: date | None = None,
     *,
@@ -54,11 +28,11 @@ def customer_report(
     category: str | None = None,
     given: Assumptions | None = None,
     recontact_days: int = RECONTACT_DAYS,
-) -> CustomerReport:
+) -> Impact:
     """Measure the customers of a window; without one, of the last thirty days that have outcomes.
 
-    Raises AssayError when no request says anything of an outcome, nothing is known of the feature, or the window ends
-    before it begins.
+    Raises NothingYet when no request, or none of the feature, says anything of an outcome, AssayError when the window
+    ends before it begins.
     """
     with transaction() as connection:
         timezone = rollups.timezone_of(connection)
@@ -66,11 +40,10 @@ def customer_report(
         newest = measuring.newest_request(connection)
         if known is None or newest is None:
             of = f" of {feature!r}" if feature else ""
-            raise AssayError(
+            raise NothingYet(
                 f"no request{of} says how it ended: ingest rows with resolution, rating, sentiment or handled_by "
                 "(docs/customer.md)."
             )
-        newest_day = newest.astimezone(ZoneInfo(timezone)).date()
         begins, ends = (moment.astimezone(ZoneInfo(timezone)).date() for moment in known)
         last = last or max(ends, first or ends)
         first = first or last - timedelta(days=DEFAULT_DAYS - 1)
@@ -91,91 +64,24 @@ def customer_report(
         # A window that begins before the first outcome would be held against less than it is.
         whole = window_before(first, last)[0] >= begins
         facts = measuring.customer_facts(connection, window, held_against_before=whole)
-    return concluded(facts, given or stated_assumptions(settings()), newest_day)
-
-
-def concluded(facts: CustomerFacts, given: Assumptions, as_of: date) -> CustomerReport:
-    """What the measured window is worth in a month like it."""
-    volume = volume_of(facts)
-    month = None if volume is None else roi(volume, given)
-    return CustomerReport(
-        facts=facts,
-        roi=month,
-        theirs=None if volume is None else seed_roi(volume, given),
-        sensitivity=() if month is None else _sensitivity(facts, month),
-        as_of=as_of,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedCustomer:
-    """Where the customer page is."""
-
-    folder: Path
-
-    @property
-    def html(self) -> Path:
-        return self.folder / "customer.html"
-
-    @property
-    def json(self) -> Path:
-        return self.folder / "customer.json"
-
-    @property
-    def csv(self) -> Path:
-        return self.folder / "customer.csv"
+    return impact_of(facts, given or stated_assumptions(settings()))
 
 
 def publish_customer(
-    first: date | None = None,
-    last: date | None = None,
-    *,
-    feature: str | None = None,
-    category: str | None = None,
-    folder: Path | None = None,
-) -> PublishedCustomer:
-    """Write the customer page of a window with its JSON and CSV twins.
+    first: date | None = None, last: date | None = None, *, feature: str | None = None, category: str | None = None
+) -> Path:
+    """Write the customer page of a window with its JSON and CSV twins into the reports folder. Gives the page.
 
-    They go into the folder of reports unless told otherwise. Without a window, the last thirty days that have
-    outcomes. Raises AssayError when no request says how it ended,
+    Without a window, the last thirty days that have outcomes. Raises NothingYet when no request says how it ended,
     InfrastructureError when the disk is full or not writable.
     """
-    from reports.customer_twins import customer_csv, customer_html, customer_json
+    from reports.customer_files import customer_files
 
-    report = customer_report(first, last, feature=feature, category=category)
-    published = PublishedCustomer(folder or settings().reports_folder)
-    parts = (report.facts, report.roi, report.theirs, report.sensitivity)
-    write_report(published.csv, customer_csv(report.facts))
-    write_report(published.json, [customer_json(*parts)])
-    write_report(published.html, [customer_html(*parts)])
-    return published
-
-
-def volume_of(facts: CustomerFacts) -> Volume | None:
-    """A month of tickets like those of the window; None without a measured deflection.
-
-    The AI's cost is spread over all its tickets; with requests of unknown cost it is unknown, not smaller.
-    """
-    deflection, came_back = facts.measured("deflection"), facts.measured("came_back")
-    if deflection is None:
-        return None
-    tickets = facts.tickets.by_ai
-    costs_known = facts.ai_cost is not None and not facts.unpriced
-    return Volume(
-        tickets=Decimal(tickets) / facts.days * DAYS_A_MONTH,
-        deflection=Decimal(str(deflection.value)),
-        came_back=None if came_back is None else Decimal(str(came_back.value)),
-        ai_per_ticket=facts.ai_cost / tickets if costs_known and facts.ai_cost is not None else None,
-    )
-
-
-def _sensitivity(facts: CustomerFacts, month: Roi) -> tuple[Swing, ...]:
-    deflection, came_back = facts.measured("deflection"), facts.measured("came_back")
-    return sensitivity(
-        month,
-        deflection=None if deflection is None else (deflection.low, deflection.high),
-        came_back=None if came_back is None else (came_back.low, came_back.high),
-    )
+    impact = customer_impact(first, last, feature=feature, category=category)
+    folder = settings().reports_folder
+    for name, parts in customer_files(impact):
+        write_report(folder / name, parts, about="What it is made of", again="assay report customer")
+    return folder / "customer.html"
 
 
 def stated_assumptions(by: Settings) -> Assumptions:

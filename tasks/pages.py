@@ -17,6 +17,7 @@ from evaluations.production import (
     overview_of,
     spending_of,
 )
+from tasks.customer import publish_customer
 from tasks.publishing import publish_request, write_report
 from tasks.settings import settings
 from tasks.store import facts, rollups, spend
@@ -55,7 +56,11 @@ def publish_spend(first: date | None = None, last: date | None = None) -> Path:
     return _written("spend", spend_files(spending_of(window, tuple(hours), users)))
 
 
-PAGES: Mapping[str, Publish] = {"overview": publish_overview, "spend": publish_spend}
+PAGES: Mapping[str, Publish] = {
+    "overview": publish_overview,
+    "spend": publish_spend,
+    "customer": publish_customer,
+}
 """The pages that nightly writes, in this order: name -> what writes it."""
 PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {"request": lambda id: publish_request(id).html}
 """Pages about one thing, by its id: name -> what writes it."""

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from evaluations.customer import SENTIMENTS, CustomerFacts, Measure, clear_change, left_out_words
+from evaluations.impact import Impact
 from evaluations.roi import Roi, SeedRoi, Swing, break_even
 from reports import charts
 from reports.charts import FULL, HALF, Bar, Dot
@@ -12,6 +13,7 @@ from reports.format import count, decimal, moment, money, one_line, share, share
 from reports.page import SCHEMA_VERSION
 from reports.views import customer_words as words
 from reports.views.parts import Cell, Column, Figure, Page, Table, figure
+from reports.views.production_words import links
 
 TEMPLATE = "customer.html.j2"
 FILES = ("customer.json", "customer.csv")
@@ -38,10 +40,9 @@ class CustomerView:
     method: tuple[str, ...]
 
 
-def customer_view(
-    facts: CustomerFacts, month: Roi | None, theirs: SeedRoi | None, swings: tuple[Swing, ...]
-) -> CustomerView:
+def customer_view(impact: Impact) -> CustomerView:
     """Decides every word, number and order of the page. Pure: the same facts give the same view."""
+    facts, month = impact.facts, impact.month
     page = Page(
         kind="Customers",
         subject=_subject(facts),
@@ -64,6 +65,7 @@ def customer_view(
         as_of=moment(facts.seen_to),
         schema=str(SCHEMA_VERSION),
         files=FILES,
+        links=links("customer.html"),
     )
     return CustomerView(
         page=page,
@@ -74,9 +76,9 @@ def customer_view(
         times=_times(facts),
         quality=_quality(facts),
         sentiments=_sentiments(facts),
-        worth=_worth(month, theirs),
-        swings=_swings(month, swings),
-        sensitivity=_sensitivity(swings),
+        worth=_worth(month, impact.theirs),
+        swings=_swings(month, impact.swings),
+        sensitivity=_sensitivity(impact.swings),
         theirs=_theirs(facts),
         tracked=_tracked(facts),
         definitions=_definitions(facts),
@@ -306,7 +308,7 @@ def _sentiments(facts: CustomerFacts) -> Table:
 
 def _measures(facts: CustomerFacts) -> Table:
     return Table(
-        caption="Every measure",
+        caption="Tickets that the AI took, measured",
         columns=(
             Column("metric", "Measure"), Column("value", "Value", right=True), Column("interval", "95% interval"),
             Column("n", "n", right=True), Column("target", "Target"), Column("status", "Reads"),

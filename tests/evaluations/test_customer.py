@@ -1,6 +1,5 @@
 """Measures of customers: their intervals against independent ones, their bounds, and what they say when they cannot."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ from evaluations.customer import (
 from evaluations.errors import AssayError
 from evaluations.estimates import Estimate
 from evaluations.statistics.means import mean_from_moments, mean_interval
-from evaluations.statistics.ranks import rank_correlation
 from evaluations.statistics.ratios import PairMoments, ratio_of
 from evaluations.statistics.survival import survival_quantile
 
@@ -204,28 +202,6 @@ def test_a_ratio_without_anything_below_is_not_measured() -> None:
     lone = ratio_of(PairMoments.from_sums(1, 5, 1, 25, 1, 5))
     assert lone is not None
     assert (lone.value, lone.low, lone.high) == (5, 0, float("inf"))
-
-
-@pytest.mark.parametrize("rho", [-0.6, 0.0, 0.5])
-def test_rank_correlation_covers_the_truth_about_as_often_as_it_says(rho: float) -> None:
-    random = np.random.default_rng(14)
-    truth = 6 / np.pi * np.arcsin(rho / 2)
-    hits = 0
-    for _ in range(300):
-        x, z = random.normal(size=(2, 60))
-        found = stats.spearmanr(x, rho * x + (1 - rho**2) ** 0.5 * z).statistic
-        estimate = rank_correlation(float(found), 60)
-        assert estimate is not None
-        hits += estimate.low <= truth <= estimate.high
-    assert stats.binomtest(hits, 300, 0.95).pvalue > 0.001
-
-
-@pytest.mark.parametrize("unmeasured", [lambda: rank_correlation(None, 9), lambda: rank_correlation(0.2, 3)])
-def test_too_few_pairs_have_no_correlation(unmeasured: Callable[[], Estimate | None]) -> None:
-    assert unmeasured() is None
-    perfect = rank_correlation(1.0, 4)
-    assert perfect is not None
-    assert (perfect.value, perfect.low, perfect.high) == (1, -1, 1)
 
 
 def test_the_documentation_has_every_definition_as_it_is() -> None:

@@ -115,13 +115,7 @@ SELECT count(sentiment) AS n, avg(CAST(sentiment AS numeric)) AS mean, stddev_sa
         "follow_up_required",
         """count(*) FILTER (WHERE follow_up_required IS NULL) AS "not said whether one was required\"""",
     ),
-    "quality_and_rating": f"""
-WITH both_known AS (SELECT quality, rating {_OF_TAKER} AND quality IS NOT NULL AND rating IS NOT NULL),
-ranked AS (
-    SELECT rank() OVER (ORDER BY quality) + (count(*) OVER (PARTITION BY quality) - 1) / 2.0 AS by_quality,
-           rank() OVER (ORDER BY rating) + (count(*) OVER (PARTITION BY rating) - 1) / 2.0 AS by_rating FROM both_known)
-SELECT corr(by_quality, by_rating) AS rho, count(*) AS n,
-       (SELECT count(*) {_OF_TAKER}) - count(*) AS "quality or rating unknown" FROM ranked""".strip(),
+    "quality_and_rating": f"SELECT quality, rating, count(*) AS n\n{_OF_TAKER} GROUP BY quality, rating",
     "seed_fcr": _seed_share(f"resolution = 'resolved' AND {_SEED_ALONE}"),
     "seed_deflection": _seed_share(_SEED_ALONE),
     "seed_escalation": _seed_share(f"NOT {_SEED_ALONE}"),

@@ -24,8 +24,9 @@ from evaluations.customer import (
 from evaluations.estimates import Estimate
 from evaluations.rollups import day_bounds
 from evaluations.spend import window_before
+from evaluations.statistics.correlation import spearman
 from evaluations.statistics.means import mean_from_moments
-from evaluations.statistics.ranks import rank_correlation
+from evaluations.statistics.outcomes import Determined
 from evaluations.statistics.ratios import PairMoments, ratio_of
 from evaluations.statistics.survival import survival_quantile
 from tasks.store.customer.definitions import DEFINITIONS
@@ -216,8 +217,12 @@ def _ratio(rows: Rows) -> Measured:
 
 
 def _correlation(rows: Rows) -> Measured:
-    row = dict(rows[0])
-    return Measured(estimate=rank_correlation(row.pop("rho"), row.pop("n")), left_out=row)
+    both = [row for row in rows if row["quality"] is not None and row["rating"] is not None]
+    quality, rating = ([row[name] for row in both for _ in range(row["n"])] for name in ("quality", "rating"))
+    found = spearman(quality, rating)
+    effect = found.effect if isinstance(found, Determined) and found.effect is not None else None
+    left_out = sum(row["n"] for row in rows) - len(quality)
+    return Measured(estimate=effect, left_out={"quality or rating unknown": left_out})
 
 
 def _share_of_theirs(rows: Rows) -> Measured:

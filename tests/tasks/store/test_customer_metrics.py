@@ -401,7 +401,7 @@ FINGERPRINTS = {
     "cost_per_resolution v1": "b6b21f70952f",
     "cost_per_success v1": "769f1f0e216a",
     "follow_up v1": "e717f97c57e5",
-    "quality_and_rating v1": "5db4e412a4f3",
+    "quality_and_rating v1": "38d51e7898e2",
     "seed_fcr v1": "41da48d961d1",
     "seed_deflection v1": "bf0dc789629f",
     "seed_escalation v1": "459c4ee7b0c7",

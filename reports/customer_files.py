@@ -1,12 +1,12 @@
-"""The customer page and its twins: the same facts as HTML, JSON and CSV."""
+"""The customer page as files: HTML with its JSON and CSV twins."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from evaluations.customer import CustomerFacts
 from evaluations.estimates import Estimate
-from evaluations.roi import Roi, SeedRoi, Swing
+from evaluations.impact import Impact
 from reports.files import csv_line, csv_text, jsonable
 from reports.page import SCHEMA_VERSION, render_page
 from reports.views.customer import TEMPLATE, customer_view
@@ -17,16 +17,16 @@ CSV_COLUMNS = (
 )
 
 
-def customer_html(facts: CustomerFacts, month: Roi | None, theirs: SeedRoi | None, swings: tuple[Swing, ...]) -> str:
-    """One self-contained page, the same bytes for the same facts."""
-    return render_page(TEMPLATE, customer_view(facts, month, theirs, swings))
+def customer_files(impact: Impact) -> Iterator[tuple[str, Iterable[str]]]:
+    """customer.csv, customer.json, customer.html; the same facts give the same bytes."""
+    yield "customer.csv", _csv(impact.facts)
+    yield "customer.json", [json.dumps(customer_document(impact), indent=1, allow_nan=False) + "\n"]
+    yield "customer.html", [render_page(TEMPLATE, customer_view(impact))]
 
 
-def customer_document(
-    facts: CustomerFacts, month: Roi | None, theirs: SeedRoi | None, swings: tuple[Swing, ...]
-) -> dict[str, Any]:
+def customer_document(impact: Impact) -> dict[str, Any]:
     """Everything that is known, as JSON can hold it: money as exact text, an unbounded interval as null."""
-    document: dict[str, Any] = {"schema": f"assay.customer/{SCHEMA_VERSION}", **jsonable(facts)}
+    month = impact.month
     worth = None
     if month is not None:
         worth = {
@@ -41,16 +41,18 @@ def customer_document(
             "input": swing.name, "low": jsonable(swing.low), "high": jsonable(swing.high), "why": swing.why,
             "net_at_low": jsonable(swing.at_low.net), "net_at_high": jsonable(swing.at_high.net),
         }
-        for swing in swings
+        for swing in impact.swings
     ]  # fmt: skip
-    return {**document, "roi": worth, "roi_of_the_sources": jsonable(theirs), "sensitivity": ends}
+    return {
+        "schema": f"assay.customer/{SCHEMA_VERSION}",
+        **jsonable(impact.facts),
+        "roi": worth,
+        "roi_of_the_sources": jsonable(impact.theirs),
+        "sensitivity": ends,
+    }
 
 
-def customer_json(facts: CustomerFacts, month: Roi | None, theirs: SeedRoi | None, swings: tuple[Swing, ...]) -> str:
-    return json.dumps(customer_document(facts, month, theirs, swings), indent=1, allow_nan=False) + "\n"
-
-
-def customer_csv(facts: CustomerFacts) -> Iterator[str]:
+def _csv(facts: CustomerFacts) -> Iterator[str]:
     """A line for each metric, with a head."""
     yield csv_line(CSV_COLUMNS)
     for measure in facts.measures.values():
