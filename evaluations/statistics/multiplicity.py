@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-Correction = Literal["none", "bonferroni", "holm", "hochberg", "benjamini-hochberg", "benjamini-yekutieli"]
+Correction = Literal["none", "bonferroni", "holm", "hochberg", "bh", "by"]
 """bonferroni, holm and hochberg hold the chance of any false alarm in the family (Hochberg where the tests are not
-negatively dependent); the Benjamini methods hold the expected share of false ones among the alarms."""
+negatively dependent); bh and by (Benjamini with Hochberg, and with Yekutieli) hold the expected share of false ones
+among the alarms."""
 CORRECTIONS: tuple[Correction, ...] = get_args(Correction)
 Scope = Literal["whole", "metric", "variant"]
 """What makes a family: all tests, those of one metric (over the variants), or those of one variant (over metrics)."""
@@ -57,7 +58,7 @@ def adjusted_p(p: "ArrayLike", correction: Correction, *, size: int | None = Non
             factor = (m - rank + 1).astype(np.float64)
         else:
             factor = m / rank
-            if correction == "benjamini-yekutieli":
+            if correction == "by":
                 factor = factor * (1 / np.arange(1, m + 1)).sum()
         # A test without a p counts as p = 1: the step-up begins there, and its own product never is below 1.
         stepped = np.minimum.accumulate((ranked * factor)[::-1])[::-1]
@@ -98,7 +99,7 @@ def interval_levels(
         )
     else:
         share = max(alarms, 1) / m
-        if correction == "benjamini-yekutieli":
+        if correction == "by":
             share /= (1 / np.arange(1, m + 1)).sum()
         levels[:] = alpha * share
     return levels

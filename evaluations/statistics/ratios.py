@@ -48,19 +48,22 @@ class PairMoments:
         first, second = np.asarray(values, dtype=np.float64), np.asarray(others, dtype=np.float64)
         if first.shape != second.shape or first.ndim != 1:
             raise ValueError(f"two values for each unit; got shapes {first.shape} and {second.shape}")
-        sums = (first.sum(), second.sum(), (first**2).sum(), (second**2).sum(), (first * second).sum())
-        if first.size < 2:
-            return cls.from_sums(first.size, *sums)
-        with np.errstate(all="ignore"):
-            table = np.cov(first, second)
         one = np.ones(())
+        n = one * first.size
+        with np.errstate(all="ignore"):
+            mean, other_mean = (one * each.mean() if each.size else one * np.nan for each in (first, second))
+            rest = first - mean, second - other_mean
+            variance, other_variance, covariance = (
+                np.where(n > 1, (left * right).sum() / np.maximum(n - 1, 1), np.nan)
+                for left, right in ((rest[0], rest[0]), (rest[1], rest[1]), rest)
+            )
         return cls(
-            n=one * first.size,
-            mean=one * first.mean(),
-            other_mean=one * second.mean(),
-            variance=one * table[0, 0],
-            other_variance=one * table[1, 1],
-            covariance=one * table[0, 1],
+            n=n,
+            mean=mean,
+            other_mean=other_mean,
+            variance=variance,
+            other_variance=other_variance,
+            covariance=covariance,
         )
 
     @classmethod
@@ -96,8 +99,8 @@ def ratio_differences(
 ) -> Differences:
     """Ratio of sums of the treatment minus that of the control (or its fraction of it), arrays of experiments at once.
 
-    Units are independent within and between the arms. Domain: a hundred units or more an arm and a denominator whose
-    mean is known to a tenth; `doubts_of_ratio` says where not.
+    Units are independent within and between the arms; degrees of freedom as for Welch's test. Domain: a hundred units
+    or more an arm and a denominator whose mean is known to a tenth; `doubts_of_ratio` says where not.
     Source: Deng, Knoblich and Lu (2018), "Applying the Delta Method in Metric Analytics", KDD, section 3.
 
     >>> control = PairMoments.of([2.0, 1.0, 3.0, 2.0], [4.0, 3.0, 5.0, 4.0])
@@ -130,7 +133,7 @@ def ratio_differences(
         return differences_from(
             value,
             np.sqrt(spread),
-            np.full(np.shape(value), np.inf),
+            (parts[0] + parts[1]) ** 2 / (parts[0] ** 2 / (treatment.n - 1) + parts[1] ** 2 / (control.n - 1)),
             np.add(treatment.n, control.n),
             trouble,
             confidence=confidence,

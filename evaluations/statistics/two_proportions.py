@@ -19,6 +19,8 @@ FISHER = "Fisher's exact test"
 CHI_SQUARE = "chi-square test of independence"
 NEWCOMBE = "Newcombe interval"
 EXACT_NEWCOMBE = "Newcombe interval over Clopper-Pearson limits"
+LEAST_FOR_WILSON = 120
+FAR = 0.3
 SMALL_CELL = 5
 """Where a cell of the table expects fewer, the normal approximation of the test is not trusted."""
 
@@ -49,9 +51,9 @@ def two_proportions(
 ) -> Outcome:
     """The share successes / n of the treatment minus that of the control, as a difference of fractions.
 
-    Where the table expects fewer than five in a cell (or `exact` says so), p is Fisher's and the interval is built on
-    Clopper-Pearson limits, which never promise too much; else p is that of the pooled z test and the interval is
-    Newcombe's. Domain: every size; independent units.
+    p is that of the pooled z test, or Fisher's where the table expects fewer than five in a cell or `exact` says so.
+    The interval is Newcombe's over Wilson limits, or over Clopper-Pearson limits where those would promise too much
+    (`needs_exact_limits`). Domain: every size; independent units.
     Raises ValueError for counts that are not whole or a confidence outside (0, 1).
     Source: Newcombe (1998), "Interval Estimation for the Difference Between Independent Proportions", Statistics in
     Medicine 17, method 10; Zou and Donner (2008), "Construction of Confidence Limits about Effect Measures: A General
@@ -70,29 +72,88 @@ def two_proportions(
         return Undetermined(reason="out of range", why=why)
     if not n or not control_n:
         return Undetermined(reason="empty", why="one arm has no units", n=n + control_n)
-    found = proportion_differences(successes, n, control_successes, control_n, confidence=confidence)
+    found = proportion_differences(*counts, confidence=confidence)
     small = bool(found.smallest_cell < SMALL_CELL) if exact is None else exact
-    low, high = float(found.low), float(found.high)
-    if small:
-        low, high = _exact_newcombe(*counts, confidence)
     statistic: float | None = None
     notes: tuple[str, ...] = ()
     if successes + control_successes in (0, n + control_n):
-        p, notes = 1.0, ("no unit differs from any other",)
-        small = True
+        p, notes, small = 1.0, ("no unit differs from any other",), True
     elif small:
         p = _fisher(*counts)
     else:
         p, statistic = float(found.p), float(found.z)
+    sure = bool(exact or needs_exact_limits(*counts))
+    low, high = difference_bounds(*counts, confidence=confidence, exact=sure)
     effect = Estimate(
         value=float(found.value),
-        low=low,
-        high=high,
+        low=float(low),
+        high=float(high),
         n=n + control_n,
         confidence=confidence,
-        method=EXACT_NEWCOMBE if small else NEWCOMBE,
+        method=EXACT_NEWCOMBE if sure else NEWCOMBE,
     )
     return Determined(method=FISHER if small else POOLED_Z, p=p, statistic=statistic, effect=effect, notes=notes)
+
+
+def needs_exact_limits(
+    successes: "ArrayLike", n: "ArrayLike", control_successes: "ArrayLike", control_n: "ArrayLike"
+) -> "NDArray[np.bool_]":
+    """Where Newcombe's interval over Wilson limits covers less than its level, by enumeration of all outcomes.
+
+    Arms of fewer than 120, fewer than 5 successes or failures in an arm, shares that lie more than 0.3 apart.
+    """
+    import numpy as np
+
+    hits, size, control_hits, control_size = (
+        np.asarray(each, dtype=np.float64) for each in (successes, n, control_successes, control_n)
+    )
+    with np.errstate(all="ignore"):
+        apart = np.abs(hits / size - control_hits / control_size)
+    cells = np.minimum(np.minimum(hits, size - hits), np.minimum(control_hits, control_size - control_hits))
+    needs: NDArray[np.bool_] = (
+        (np.minimum(size, control_size) < LEAST_FOR_WILSON) | (cells < SMALL_CELL) | (apart > FAR)
+    )
+    return needs
+
+
+def difference_bounds(
+    successes: "ArrayLike",
+    n: "ArrayLike",
+    control_successes: "ArrayLike",
+    control_n: "ArrayLike",
+    *,
+    confidence: float = 0.95,
+    exact: bool | None = None,
+) -> "tuple[Floats, Floats]":
+    """Low and high of the differences, joined from the limits of both shares; the arrays broadcast.
+
+    Over Clopper-Pearson limits where `exact`, over Wilson's where not, and by `needs_exact_limits` where it is None.
+    Source: Newcombe (1998), method 10; Zou and Donner (2008), as for `two_proportions`.
+    """
+    import numpy as np
+
+    hits, size, control_hits, control_size = np.broadcast_arrays(
+        *(np.asarray(each, dtype=np.float64) for each in (successes, n, control_successes, control_n))
+    )
+    cautious = needs_exact_limits(hits, size, control_hits, control_size)
+    sure = cautious if exact is None else np.full(hits.shape, exact)
+
+    def limits(hits: "Floats", size: "Floats") -> "tuple[Floats, Floats]":
+        low, high = wilson_bounds(hits, size, confidence)
+        if not sure.any():
+            return low, high
+        exact_low, exact_high = clopper_pearson(hits, size, confidence)
+        return np.where(sure, exact_low, low), np.where(sure, exact_high, high)
+
+    (low, high), (control_low, control_high) = limits(hits, size), limits(control_hits, control_size)
+    with np.errstate(all="ignore"):
+        share, control_share = hits / size, control_hits / control_size
+    value = share - control_share
+    below, above = (
+        np.hypot(share - low, control_high - control_share),
+        np.hypot(high - share, control_share - control_low),
+    )
+    return value - below, value + above
 
 
 def proportion_differences(
@@ -118,11 +179,9 @@ def proportion_differences(
     hits, size, control_hits, control_size = np.broadcast_arrays(
         *(np.asarray(each, dtype=np.float64) for each in (successes, n, control_successes, control_n))
     )
-    low, high = wilson_bounds(hits, size, confidence)
-    control_low, control_high = wilson_bounds(control_hits, control_size, confidence)
+    low, high = difference_bounds(hits, size, control_hits, control_size, confidence=confidence, exact=False)
     with np.errstate(all="ignore"):
-        share, control_share = hits / size, control_hits / control_size
-        value = share - control_share
+        value = hits / size - control_hits / control_size
         pooled = (hits + control_hits) / (size + control_size)
         spread = pooled * (1 - pooled) * (1 / size + 1 / control_size)
         z = np.where(spread > 0, value / np.sqrt(spread), np.where(np.isnan(spread), np.nan, 0.0))
@@ -131,8 +190,8 @@ def proportion_differences(
         value=value,
         z=z,
         p=2 * ndtr(-np.abs(z)),
-        low=value - np.hypot(share - low, control_high - control_share),
-        high=value + np.hypot(high - share, control_share - control_low),
+        low=low,
+        high=high,
         smallest_cell=cells,
         confidence=confidence,
     )
@@ -199,16 +258,6 @@ def clopper_pearson(successes: "ArrayLike", n: "ArrayLike", confidence: float = 
     low = np.where(hits > 0, betaincinv(np.maximum(hits, 0.5), misses + 1, tail), 0.0)
     high = np.where(misses > 0, betaincinv(hits + 1, np.maximum(misses, 0.5), 1 - tail), 1.0)
     return low, high
-
-
-def _exact_newcombe(hits: int, n: int, control_hits: int, control_n: int, confidence: float) -> tuple[float, float]:
-    share, control_share = hits / n, control_hits / control_n
-    low, high = (float(bound) for bound in clopper_pearson(hits, n, confidence))
-    control_low, control_high = (float(bound) for bound in clopper_pearson(control_hits, control_n, confidence))
-    value = share - control_share
-    below = ((share - low) ** 2 + (control_high - control_share) ** 2) ** 0.5
-    above = ((high - share) ** 2 + (control_share - control_low) ** 2) ** 0.5
-    return value - below, value + above
 
 
 def _fisher(hits: int, n: int, control_hits: int, control_n: int) -> float:
