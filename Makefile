@@ -13,7 +13,8 @@ env: ## Make .venv with the locked versions
 demo: env ## Run the sample suite and end at its report: no key, no network
 	@$(ASSAY) run support-tickets
 
-demo-full: demo ## The whole story; today that is the demo
+demo-full: demo ## The demo, then thirty days of made-up traffic: what it cost, how it went, the pages about it
+	@$(ASSAY) demo
 
 lint: env ## ruff, mypy (strict), the import rules, the schema against its migrations
 	.venv/bin/ruff check .

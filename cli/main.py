@@ -28,6 +28,7 @@ COMMANDS = {
     "ingest": ("cli.ingest", "ingest", "Take in logs of production requests; bad rows wait in quarantine."),
     "quarantine": ("cli.ingest", "quarantine", "Rows that could not land: list them, mend them, try again."),
     "sample-traffic": ("cli.sample_traffic", "sample_traffic", "Write made-up requests with known troubles."),
+    "demo": ("cli.demo", "demo", "The made-up traffic end to end: ingest, rollup, spend, pages."),
     "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),
     "db": ("cli.db", "db", "The store: upgrade its schema or its data, show where it is, stop it."),
     "up": ("cli.platform", "up", "Start database, Prefect server and worker, deploy every flow; mend what is broken."),

@@ -35,10 +35,11 @@ def spend(by: tuple[str, ...], period: str, first: datetime | None, last: dateti
     found = spending(
         dimensions_named(by), first.date() if first else None, last.date() if last else None, cast("Period", period)
     )
-    click.echo(_as_json(found) if as_json else _as_table(found, period))
+    click.echo(_as_json(found) if as_json else as_table(found, period))
 
 
-def _as_table(found: "Spending", period: str) -> str:
+def as_table(found: "Spending", period: str) -> str:
+    """What a window cost, for a terminal."""
     from evaluations.spend import total_of
     from evaluations.wording import count, money
 

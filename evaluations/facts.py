@@ -22,6 +22,10 @@ class Facts:
     """Requests to a model whose cost is unknown; it is not in `cost`."""
     cost: Decimal | None = None
     """US dollars of the priced ones; None when none is."""
+    whole_cost: Decimal = Decimal(0)
+    """Of the cost, that of fact rows in which every request is priced ..."""
+    whole_successes: int = 0
+    """... and what succeeded in these: only there can a success be said to have cost something."""
     prompt_tokens: int = 0
     """All classes of a prompt's tokens, cached ones included."""
     cached_tokens: int = 0
@@ -63,11 +67,8 @@ class Facts:
 
     @property
     def cost_per_success(self) -> Decimal | None:
-        """US dollars: all that is known to have been paid, failures included, over the successes.
-
-        Where some requests are unpriced it is a lower bound. None without a success.
-        """
-        return self.cost / self.successes if self.cost is not None and self.successes else None
+        """US dollars: all that was paid, failures included, over the successes, where every request is priced."""
+        return self.whole_cost / self.whole_successes if self.whole_successes else None
 
     @property
     def tokens_per_success(self) -> float | None:
@@ -79,8 +80,8 @@ class Facts:
 
 
 NOTHING = Facts()
-_COUNTS = ("requests", "successes", "errors", "priced", "unpriced", "prompt_tokens", "cached_tokens", "reply_tokens",
-           "quality_n")  # fmt: skip
+_COUNTS = ("requests", "successes", "errors", "priced", "unpriced", "whole_successes", "prompt_tokens", "cached_tokens",
+           "reply_tokens", "quality_n")  # fmt: skip
 ByDay = Mapping[tuple[Names, date], Facts]
 """What each group's requests of each day came to; a day without requests is not in it."""
 
@@ -93,6 +94,7 @@ def total(facts: Iterable[Facts]) -> Facts:
         **{name: sum(getattr(one, name) for one in each) for name in _COUNTS},
         cost=sum(costs, Decimal(0)) if costs else None,
         latencies=b"".join(one.latencies for one in each),
+        whole_cost=sum((one.whole_cost for one in each), Decimal(0)),
         quality_sum=sum((one.quality_sum for one in each), Decimal(0)),
     )
 

@@ -347,8 +347,21 @@ class Spending:
         return float(self.total.cost / self.before.cost) - 1
 
     @property
-    def busiest(self) -> HourOfWeek | None:
-        return max(self.hours, key=lambda each: (each.requests, -each.weekday, -each.hour), default=None)
+    def load(self) -> dict[tuple[int, int], float]:
+        """Requests an hour, by weekday and hour, on average: a window may have more Mondays than Tuesdays."""
+        first = max(self.window.first, self.window.freshness.known_from)
+        days = [(first + timedelta(days=n)).weekday() for n in range((self.window.last - first).days + 1)]
+        return {
+            (each.weekday, each.hour): each.requests / days.count(each.weekday)
+            for each in self.hours
+            if each.weekday in days
+        }
+
+    @property
+    def busiest(self) -> tuple[int, int] | None:
+        """The weekday and the hour with the highest load."""
+        load = self.load
+        return max(load, key=lambda at: (load[at], -at[0], -at[1]), default=None)
 
 
 def spending_of(window: Window, hours: tuple[HourOfWeek, ...], users: Users) -> Spending:

@@ -154,14 +154,14 @@ def stacked_area(
     below = bottom + 26
     if narrow:
         for number, layer in enumerate(layers):
-            y = below + 18 * number + 10
+            y = below + 18 * number + 20
             colour = LAYER_COLOURS[min(number, len(LAYER_COLOURS) - 1)]
             told = fitted(layer.text, width * 0.5)
             marks.append(rect(0, y - 9, 10, 10, fill=colour, radius=2))
             room = width - text_width(told) - 30
             marks.append(text(17, y, fitted(layer.name, room, 12, 500), fill="ink", weight=500))
             marks.append(text(width, y, told, fill="ink2", anchor="end", numbers=True))
-        below += 18 * len(layers) + 6
+        below += 18 * len(layers) + 16
     else:
         for number, (layer, middle, at) in enumerate(
             zip(layers, middles, spread(middles, 34, top + 12, bottom - 14), strict=True)
@@ -272,7 +272,7 @@ def _grid(
     high: float, up: Callable[[float], float], left: float, right: float, tick: Callable[[float], str]
 ) -> list[Markup]:  # fmt: skip
     marks = []
-    for value in ticks(0.0, high, 3):
+    for value in ticks(0.0, high, 4):
         marks.append(line(left, up(value), right, up(value), stroke="grid"))
         marks.append(text(left - 10, up(value) + 4, tick(value) if value else "0", anchor="end", numbers=True))
     return marks
@@ -341,15 +341,14 @@ def _flag(x: float, y: float, at: float, words: str, width: float) -> list[Marku
 
 
 def _along(names: Sequence[str], across: Callable[[int], float], bottom: float, width: float) -> list[Markup]:
-    """As many names below the axis as fit, the first and the last among them."""
+    """As many names below the axis as fit at equal steps, counted back from the last."""
     if not names:
         return []
     marks: list[Markup] = []
     widest = max(text_width(name) for name in names) + 22
-    room = across(len(names) - 1) - across(0)
-    parts = max(min(int(room // widest), len(names) - 1), 1)
-    chosen = sorted({round(part * (len(names) - 1) / parts) for part in range(parts + 1)}) if len(names) > 1 else [0]
-    for index in chosen:
+    room = (across(len(names) - 1) - across(0)) / max(len(names) - 1, 1)
+    every = max(math.ceil(widest / room), 1) if room > 0 else 1
+    for index in range(len(names) - 1, -1, -every):
         half = text_width(names[index]) / 2
         x = across(index)
         anchor, at = ("end", float(width)) if x + half > width else ("middle", x)

@@ -17,6 +17,7 @@ from evaluations.production import (
     overview_of,
     spending_of,
 )
+from evaluations.wording import count
 from tasks.customer import publish_customer
 from tasks.publishing import publish_request, write_report
 from tasks.settings import settings
@@ -64,6 +65,17 @@ PAGES: Mapping[str, Publish] = {
 """The pages that nightly writes, in this order: name -> what writes it."""
 PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {"request": lambda id: publish_request(id).html}
 """Pages about one thing, by its id: name -> what writes it."""
+
+
+def check_only_sample_data() -> None:
+    """Raises AssayError when the store holds requests that are no sample data: the two would be told together."""
+    with transaction() as connection:
+        real = facts.real_requests(connection)
+    if real:
+        raise AssayError(
+            f"the store holds {count(real, 'request')} that are no sample data, which sample traffic would be mixed "
+            "into. Set ASSAY_HOME to an empty folder for a demonstration."
+        )
 
 
 def check_page(page: str, id: str, first: date | None, last: date | None) -> None:

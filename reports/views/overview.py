@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from evaluations.facts import NOTHING, Facts
-from evaluations.production import JUDGED, FeatureHealth, Measure, Overview
+from evaluations.production import HEALTH, JUDGED, FeatureHealth, Measure, Overview
 from evaluations.trends import USUAL_WEEKS, WEEK
 from reports.charts import FULL, HALF, Bar, bars
 from reports.format import (
@@ -31,6 +31,7 @@ NAMED = 3
 """Features in the headline, and days in the list of what stands out beside it."""
 LISTED = 12
 NOTHING_MOVED = "Nothing moved by more than days usually differ."
+NOTHING_ELSE = "No cost moved by more than days usually differ."
 
 _STATES: dict[str, tuple[str, Tone, Sign]] = {
     "worse": ("Worse", "bad", "cross"),
@@ -62,6 +63,7 @@ class _Moved:
 
     short: str
     sentence: str
+    of_health: bool = False
 
 
 def overview_view(overview: Overview) -> OverviewView:
@@ -209,7 +211,7 @@ def _moved(overview: Overview) -> list[_Moved]:
                 short = f"{name}: {words.moved_text(measure, trend)}"
                 sentence = f"{short} to {_value(each, measure)}; {words.change_text(trend)}."
                 wrong = trend.direction == JUDGED[measure].worse
-                (worse if wrong else other).append(_Moved(f"{short}.", sentence))
+                (worse if wrong else other).append(_Moved(f"{short}.", sentence, measure in HEALTH))
     peaks = [f"{words.peak_text(peak)}." for peak in overview.peaks]
     return worse + other + [_Moved(said, said) for said in peaks]
 
@@ -225,13 +227,15 @@ def _value(each: FeatureHealth, measure: Measure) -> str:
 
 
 def _moved_fact(moved: list[_Moved]) -> Fact:
-    if not moved:
-        return Fact(label="What moved", status=Status("Nothing", "plain", "dash"), sentences=(NOTHING_MOVED,))
-    more = len(moved) - NAMED
+    """What moved besides the health of features, which has its own place beside this."""
+    other = [each for each in moved if not each.of_health]
+    if not other:
+        return Fact(label="What moved", status=Status("Nothing else", "plain", "dash"), sentences=(NOTHING_ELSE,))
+    more = len(other) - NAMED
     return Fact(
         label="What moved",
-        status=Status(count(len(moved), "thing"), "plain", "wave"),
-        sentences=tuple(each.short for each in moved[:NAMED]),
+        status=Status(count(len(other), "thing"), "plain", "wave"),
+        sentences=tuple(each.short for each in other[:NAMED]),
         link=(f"And {count(more)} more" if more > 0 else "With intervals", "moved"),
     )
 
@@ -287,7 +291,7 @@ def _daily(overview: Overview) -> Figure:
             value=None if facts.cost is None else float(facts.cost),
             text=money(facts.cost),
             flag=f"{short_date(day)}: {words.named(flags[day].feature)} "
-            f"{decimal(flags[day].day.value / flags[day].day.usual, 1)} times its usual cost" if day in flags else "",
+            f"{decimal(flags[day].day.value / flags[day].day.usual, 1)}×" if day in flags else "",
         )
         for day, facts in days.items()
     ]  # fmt: skip
@@ -357,7 +361,6 @@ def _health_table(overview: Overview) -> Table:
     rows = []
     for each, cost, success in zip(overview.features, costs, per_success, strict=True):
         now = each.now
-        at_least = "at least " if now.unpriced and now.cost_per_success is not None else ""
         p95 = now.latency(0.95)
         rows.append(
             (
@@ -368,7 +371,7 @@ def _health_table(overview: Overview) -> Table:
                 Cell(duration(p95), p95, note=_note(each, "latency", None)),
                 Cell(share(now.quality), now.quality, note=_note(each, "quality", now.quality_n)),
                 Cell(cost, None if now.cost is None else float(now.cost), note=_note(each, "cost", None)),
-                Cell(f"{at_least}{success}"),
+                Cell(success),
             )
         )
     return Table(
@@ -384,17 +387,18 @@ def _health_table(overview: Overview) -> Table:
             Column("cost_per_success", "Cost per success", right=True),
         ),
         rows=tuple(rows),
-        note="Below each value: its change against what is usual for the same weekdays, if it is sure; else a dash.",
+        note="Below a value: how many it is of, and its change against the same weekdays before where that is sure.",
         empty="No requests in the last five weeks.",
     )
 
 
 def _note(each: FeatureHealth, measure: Measure, n: int | None) -> str:
+    """How many were counted, and the change where it is sure."""
     trend = each.trends[measure]
-    counted = "" if n is None else f"n = {count(n)}, "
-    if trend.change is None or not trend.moved:
-        return f"{counted}–"
-    return f"{counted}{words.change_text(trend).split(' (')[0]}"
+    told = [] if n is None else [f"n = {count(n)}"]
+    if trend.moved:
+        told.append(words.change_text(trend).split(" (")[0])
+    return ", ".join(told)
 
 
 def _shares(overview: Overview) -> Figure:

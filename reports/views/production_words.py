@@ -198,7 +198,9 @@ def unpriced_table(window: Window) -> Table:
             )
             for name, facts in lacking
         ),
-        note="Give such a model a price in prices.yaml: `assay prices show` names what is known." if lacking else "",
+        note="A price of your own, in prices.yaml, ends this; assay prices show lists what is known."
+        if lacking
+        else "",
         empty="Every request of the window is priced.",
     )
 

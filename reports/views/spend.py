@@ -137,10 +137,11 @@ def _where(spending: Spending) -> Fact:
 
 def _trend(spending: Spending) -> Fact:
     weeks = spending.weeks
-    sentences = [f"{words.change_text(spending.trend, confidence='95% CI')}".capitalize() + "."]
+    sentences = ["Fewer than two whole weeks are known: too few for a trend."]
     if weeks:
         days = "week" if weeks == 1 else f"{weeks} weeks"
-        sentences = [f"The last {days} against the {days} before: {sentences[0]}"]
+        changed = words.change_text(spending.trend, confidence="95% CI")
+        sentences = [f"The last {days} against the {days} before: {changed}."]
     moved = [
         f"{words.named(group.name)} {words.moved_text('cost', group.trend).removeprefix('cost ')}."
         for group in spending.groups["feature"]
@@ -160,7 +161,8 @@ def _use(spending: Spending) -> Fact:
     busiest, users = spending.busiest, spending.users
     sentences = []
     if busiest is not None:
-        sentences.append(f"Busiest: {_hour_words(spending)}.")
+        told = f"{_rate(spending.load[busiest])} requests an hour"
+        sentences.append(f"Busiest: {_hour(busiest)} ({spending.window.timezone}), {told}.")
     if users.known:
         top = users.heaviest[0]
         sentences.append(
@@ -170,28 +172,12 @@ def _use(spending: Spending) -> Fact:
     return Fact(label="How it is used", status=None, sentences=tuple(sentences), link=("By hour and person", "use"))
 
 
-def _hour_words(spending: Spending) -> str:
-    busiest = spending.busiest
-    if busiest is None:
-        return ""
-    return (
-        f"{weekday(busiest.weekday)} {busiest.hour:02d}:00–{busiest.hour + 1:02d}:00 {spending.window.timezone}, "
-        f"{_an_hour(spending, busiest.weekday, busiest.requests)} requests an hour"
-    )
+def _hour(at: tuple[int, int]) -> str:
+    return f"{weekday(at[0])} {at[1]:02d}:00"
 
 
-def _an_hour(spending: Spending, day: int, requests: int) -> str:
-    """How many an hour of that weekday had on average: there may be more Mondays than Tuesdays in a window."""
-    weekdays = _weekdays(spending)[day]
-    return decimal(requests / weekdays, 0 if requests / weekdays >= 10 else 1) if weekdays else "0"
-
-
-def _weekdays(spending: Spending) -> list[int]:
-    """How often each weekday lies in the window, as far as anything is known."""
-    window = spending.window
-    first = max(window.first, window.freshness.known_from)
-    days = [first + timedelta(days=n) for n in range((window.last - first).days + 1)]
-    return [sum(day.weekday() == number for day in days) for number in range(7)]
+def _rate(requests: float) -> str:
+    return decimal(requests, 0 if requests >= 10 or requests == 0 else 1)
 
 
 def _kpis(spending: Spending) -> tuple[Kpi, ...]:
@@ -222,8 +208,8 @@ def _kpis(spending: Spending) -> tuple[Kpi, ...]:
         ),
         card(
             "Cost per success",
-            _at_least(total) + money(total.cost_per_success, unknown="unknown"),
-            f"n = {count(total.successes)}. {was(money(before.cost_per_success)) if before else ''}".strip(),
+            money(total.cost_per_success, unknown="unknown"),
+            f"n = {count(total.whole_successes)}. {was(money(before.cost_per_success)) if before else ''}".strip(),
             lambda facts: _float(facts.cost_per_success),
         ),
         card(
@@ -233,10 +219,6 @@ def _kpis(spending: Spending) -> tuple[Kpi, ...]:
             lambda facts: facts.cached_share,
         ),
     )
-
-
-def _at_least(facts: Facts) -> str:
-    return "≥ " if facts.unpriced and facts.cost_per_success is not None else ""
 
 
 def _float(value: Decimal | None) -> float | None:
@@ -413,20 +395,11 @@ def _parts_table(caption: str, parts: Sequence[Part], named: Callable[[Part], st
 
 
 def _heat(spending: Spending) -> Figure:
-    weekdays = _weekdays(spending)
-    cells = {
-        (each.weekday, each.hour): each.requests / weekdays[each.weekday]
-        for each in spending.hours
-        if weekdays[each.weekday]
-    }
-    peak = max(cells, key=lambda at: (cells[at], -at[0], -at[1]), default=None)
-    where = "" if peak is None else f"{weekday(peak[0])} {peak[1]:02d}:00"
-    title = f"Load peaks on {where.replace(' ', 's around ')}" if peak else "Requests by hour of the week"
+    load, peak = spending.load, spending.busiest
+    title = "Requests by hour of the week"
+    if peak is not None:
+        title = f"Load peaks on {weekday(peak[0])}s around {peak[1]:02d}:00"
     of_cost = {(each.weekday, each.hour): each.cost for each in spending.hours}
-
-    def number(value: float) -> str:
-        return decimal(value, 0 if value >= 10 or value == 0 else 1)
-
     return figure(
         "fig-hours",
         title,
@@ -434,11 +407,11 @@ def _heat(spending: Spending) -> Figure:
         f"{spending.window.timezone}.",
         FULL,
         lambda width: heat_map(
-            cells,
+            load,
             width,
             label=f"Heat map of requests by weekday and hour. {title}.",
-            value=number,
-            peak_text=f"Peak: {where}, {number(cells[peak])} an hour" if peak else "",
+            value=_rate,
+            peak_text=f"Peak: {_hour(peak)}, {_rate(load[peak])} an hour" if peak else "",
         ),
         table=Table(
             caption="Requests and cost by hour of the week",
@@ -448,8 +421,7 @@ def _heat(spending: Spending) -> Figure:
                 Column("cost", "Cost in all", right=True),
             ),
             rows=tuple(
-                (Cell(f"{weekday(day)} {hour:02d}:00"), Cell(number(value)), Cell(money(of_cost[day, hour])))
-                for (day, hour), value in sorted(cells.items())
+                (Cell(_hour(at)), Cell(_rate(value)), Cell(money(of_cost[at]))) for at, value in sorted(load.items())
             ),
         ),
     )
@@ -517,7 +489,7 @@ def _efficiency(spending: Spending, by: GroupedBy) -> Table:
             (
                 Cell(words.named(group.name)),
                 Cell(count(group.facts.successes), group.facts.successes),
-                Cell(f"{_at_least(group.facts)}{cost}"),
+                Cell(cost),
                 Cell(_tokens(group.facts), group.facts.tokens_per_success),
                 Cell(share(group.facts.reply_tokens / group.facts.tokens if group.facts.tokens else None, unknown="–")),
                 Cell(share(group.facts.cached_share, unknown="–"), group.facts.cached_share),
@@ -546,8 +518,9 @@ def _method(spending: Spending) -> tuple[str, ...]:
         held,
         "Money is exact: every priced request carries the price of its day, and sums are sums of decimals. Requests "
         "without a known price are counted as unpriced and are in no sum; shares are of what is priced.",
-        "Cost per success is all that was paid, failures included, over the successes; with unpriced requests it is a "
-        "lower bound. Cached share is prompt tokens read from the provider's cache, of all prompt tokens.",
+        "Cost per success is all that was paid, failures included, over the successes; facts of a day with unpriced "
+        "requests are in neither. Prompt from cache is prompt tokens read from the provider's cache, of all prompt "
+        "tokens.",
         f"Days, weeks (ISO) and hours are those of the platform's time zone, {spending.window.timezone}. A change is "
         "told between whole periods alone.",
     )

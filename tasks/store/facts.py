@@ -12,6 +12,7 @@ from evaluations.rollups import DIMENSIONS, PROMPT_TOKENS, REPLY_TOKENS, Dimensi
 from evaluations.spend import Names
 
 _PROMPT, _REPLY = (" + ".join(tokens) for tokens in (PROMPT_TOKENS, REPLY_TOKENS))
+_WHOLE = "unpriced = 0 AND cost IS NOT NULL"
 
 
 def facts_by_day(
@@ -24,6 +25,8 @@ def facts_by_day(
         text(f"""
             SELECT day{columns}, sum(requests) AS requests, sum(successes) AS successes, sum(errors) AS errors,
                    sum(priced) AS priced, sum(unpriced) AS unpriced, sum(cost) AS cost,
+                   sum(cost) FILTER (WHERE {_WHOLE}) AS whole_cost,
+                   coalesce(sum(successes) FILTER (WHERE {_WHOLE}), 0) AS whole_successes,
                    sum({_PROMPT}) AS prompt_tokens, sum(cached_tokens + cached_audio_tokens) AS cached_tokens,
                    sum({_REPLY}) AS reply_tokens, string_agg(latency_histogram, ''::bytea) AS latencies,
                    sum(quality_n) AS quality_n, sum(quality_sum) AS quality_sum
@@ -39,6 +42,8 @@ def facts_by_day(
             priced=int(row["priced"]),
             unpriced=int(row["unpriced"]),
             cost=row["cost"],
+            whole_cost=row["whole_cost"] or Decimal(0),
+            whole_successes=int(row["whole_successes"]),
             prompt_tokens=int(row["prompt_tokens"]),
             cached_tokens=int(row["cached_tokens"]),
             reply_tokens=int(row["reply_tokens"]),
@@ -140,6 +145,15 @@ def freshness(connection: Connection, first: date, last: date) -> Freshness | No
         rolled={row.day: row.complete for row in rolled},
         waiting=int(connection.execute(text("SELECT count(DISTINCT day) FROM rollup_dirty")).scalar_one()),
         sample="none" if not landed.sample else "part" if landed.real else "all",
+    )
+
+
+def real_requests(connection: Connection) -> int:
+    """How many requests landed that are no sample data."""
+    return int(
+        connection.execute(
+            text("SELECT coalesce(sum(landed), 0) FROM ingest_batches WHERE NOT sample_data")
+        ).scalar_one()
     )
 
 

@@ -1,0 +1,83 @@
+"""assay demo: thirty days of made-up traffic from its file to its pages, each step as the command that does it."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+FIRST_DAY = "2026-05-01"
+"""Always the same, so that a second demo finds its requests there and lands nothing twice."""
+
+
+@click.command()
+def demo() -> None:
+    """Ingest sample traffic, roll it up, show what it cost and write the pages about it.
+
+    The traffic is made up and labelled so wherever it shows; what is wrong with it on purpose is written
+    beside it. Refuses to mix it into a store that holds requests of your own.
+    """
+    from cli.run import use_prefect
+    from tasks.pages import check_only_sample_data
+    from tasks.settings import settings
+
+    check_only_sample_data()
+    folder = settings().home / "sample-traffic"
+    _step(f"assay sample-traffic {folder}")
+    requests = _made(folder)
+    use_prefect()
+    _step(f"assay ingest {requests} --sample-data")
+    _ingest(requests)
+    _step("assay rollup")
+    _roll_up()
+    _step("assay spend --by feature")
+    _spend()
+    _step("assay report all")
+    _pages()
+
+
+def _step(command: str) -> None:
+    click.echo(f"\n$ {command}")
+
+
+def _made(folder: Path) -> Path:
+    from datetime import date
+
+    from evaluations.wording import count, points
+    from tasks.sample_traffic import TRUTH, write_sample_traffic
+
+    path, traffic = write_sample_traffic(folder, date.fromisoformat(FIRST_DAY))
+    click.echo(f"{count(len(traffic.requests), 'made-up request')}; their troubles are told in {folder / TRUTH}:")
+    for trouble in traffic.troubles:
+        times = f"{trouble.begins:%Y-%m-%d %H:%M} to {trouble.ends:%m-%d %H:%M}"
+        click.echo(f"  {trouble.kind} of {trouble.feature}, {times}")
+    live = traffic.experiment
+    click.echo(f"  experiment {live.name} of {live.feature}, {points(live.lift)} resolved")
+    return path
+
+
+def _ingest(requests: Path) -> None:
+    from flows.ingest import ingest
+
+    for line in asyncio.run(
+        ingest(files=[str(requests)], format="assay", source="", fields=[], given=[], ignored=[], sample_data=True)
+    ):
+        click.echo(line)
+
+
+def _roll_up() -> None:
+    from flows.daily_rollup import daily_rollup
+
+    click.echo(asyncio.run(daily_rollup(first=None, last=None)))
+
+
+def _spend() -> None:
+    from cli.spend import as_table
+    from tasks.spending import spending
+
+    click.echo(as_table(spending(("feature",), None, None, "total"), "total"))
+
+
+def _pages() -> None:
+    from flows.report import report
+
+    click.echo(str(asyncio.run(report(page="", id="", first=None, last=None))).replace("; ", "\n").rstrip("."))
