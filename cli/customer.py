@@ -82,7 +82,7 @@ def customer(
         given=_assumptions({name: amount for name, amount in stated.items() if amount is not None}),
         recontact_days=recontact_days,
     )
-    click.echo(_as_json(impact) if as_json else _as_text(impact))
+    click.echo(_as_json(impact) if as_json else as_text(impact))
 
 
 def _assumptions(stated: dict[str, Decimal]) -> "Assumptions":
@@ -96,7 +96,8 @@ def _assumptions(stated: dict[str, Decimal]) -> "Assumptions":
     return assumptions(**{**asdict(stated_assumptions(settings())), **stated})
 
 
-def _as_text(impact: "Impact") -> str:
+def as_text(impact: "Impact") -> str:
+    """What became of the matters of a window, for a terminal."""
     from reports.views.customer_words import about, headline, marks, measure_lines, roi_lines
 
     facts = impact.facts

@@ -11,7 +11,7 @@ FIRST_DAY = "2026-05-01"
 
 @click.command()
 def demo() -> None:
-    """Ingest sample traffic, roll it up, show what it cost and write the pages about it.
+    """Ingest sample traffic, roll it up, show what it cost and achieved, and write the pages about it.
 
     The traffic is made up and labelled so wherever it shows; what is wrong with it on purpose is written
     beside it. Refuses to mix it into a store that holds requests of your own.
@@ -31,6 +31,8 @@ def demo() -> None:
     _roll_up()
     _step("assay spend --by feature")
     _spend()
+    _step("assay customer")
+    _customer()
     _step("assay report all")
     _pages()
 
@@ -75,6 +77,13 @@ def _spend() -> None:
     from tasks.spending import spending
 
     click.echo(as_table(spending(("feature",), None, None, "total"), "total"))
+
+
+def _customer() -> None:
+    from cli.customer import as_text
+    from tasks.customer import customer_impact
+
+    click.echo(as_text(customer_impact()))
 
 
 def _pages() -> None:
