@@ -107,6 +107,8 @@ class Test:
     """At a confidence."""
     differences: Callable[[Pair, float], Differences] | None = None
     """The same as an estimate with a standard error, which can be looked at more than once; None when it has none."""
+    plain: bool = False
+    """Are its intervals those of the differences at every level? Then they need not be tested again for another one."""
     same_unit: bool = True
     """Does it estimate the difference in the metric's unit? Otherwise no margin applies to it."""
 
@@ -272,11 +274,11 @@ def _paired_differences(pair: Pair, confidence: float) -> Differences:
 
 
 TESTS: Final[Mapping[str, Test]] = {
-    "welch": Test(run=_welch, differences=_welch_differences),
+    "welch": Test(run=_welch, differences=_welch_differences, plain=True),
     "two-proportion": Test(run=_shares, differences=_share_differences),
     "fisher": Test(run=_fisher),
-    "delta": Test(run=_delta, differences=_delta_differences),
-    "cuped": Test(run=_cuped, differences=_cuped_differences),
+    "delta": Test(run=_delta, differences=_delta_differences, plain=True),
+    "cuped": Test(run=_cuped, differences=_cuped_differences, plain=True),
     "mann-whitney": Test(run=_mann_whitney, same_unit=False),
     "median": Test(run=_quantile(0.5, "median")),
     "p95": Test(run=_quantile(0.95, "p95")),

@@ -6,7 +6,7 @@ the list; where none is left, "the interval is not reliable" and no verdict. The
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, Final
 
@@ -315,9 +315,19 @@ def _finding(
 
 def _effect(plan: Plan, pair: Pair, name: str, level: float, outcome: Determined) -> Estimate:
     """The effect with its interval at another level than that of the outcome."""
-    assert outcome.effect is not None
+    known = outcome.effect
+    assert known is not None
     if abs(level - plan.alpha) < 1e-12:
-        return outcome.effect
+        return known
+    if TESTS[name].plain and plan.looking in ("fixed", "bayesian"):
+        # Half the width in its own quantiles is the standard error, which does not change with the level.
+        half = (
+            (known.high - known.low)
+            / 2
+            * _quantile(1 - level / 2, outcome.df)
+            / _quantile(1 - plan.alpha / 2, outcome.df)
+        )
+        return replace(known, low=known.value - half, high=known.value + half, confidence=1 - level)
     found = _run(plan, pair, name, level)
     assert isinstance(found, Determined)
     assert found.effect is not None
@@ -433,6 +443,12 @@ def _more(
 def _detectable(plan: Plan, effect: Estimate, level: float) -> float | None:
     error = _error(effect)
     return _steps(level / 2, 1 - plan.power) * error if 0 < error < float("inf") else None
+
+
+def _quantile(level: float, df: float | None) -> float:
+    from scipy.special import ndtri, stdtrit
+
+    return float(ndtri(level) if df is None else stdtrit(df, level))
 
 
 def _steps(tail: float, miss: float) -> float:

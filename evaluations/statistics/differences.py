@@ -162,8 +162,9 @@ def first_trouble(*checks: "tuple[NDArray[np.bool_], Reason]") -> "NDArray[np.in
     """The code of the first reason whose condition holds, place by place; FINE where none does."""
     import numpy as np
 
-    codes = [np.int8(REASONS.index(reason)) for _, reason in checks]
-    found: NDArray[np.int8] = np.select([np.asarray(c) for c, _ in checks], codes, np.int8(FINE)).astype(np.int8)
+    found: NDArray[np.int8] = np.full((), FINE, dtype=np.int8)
+    for holds, reason in reversed(checks):  # the first one is written last
+        found = np.where(holds, np.int8(REASONS.index(reason)), found)
     return found
 
 

@@ -31,7 +31,7 @@ class Adjusted:
 
 
 def adjusted_p(p: "ArrayLike", correction: Correction, *, size: int | None = None) -> "NDArray[np.float64]":
-    """Adjusted p-values of one family, shape (m,), in the given order.
+    """Adjusted p-values of one family, shape (m,), in the given order; or of many families of m, shape (..., m).
 
     `size` is how many tests were declared, where some of them have no p; at least m.
     Raises ValueError for an unknown correction, p outside [0, 1] (NaN too), or a size below m.
@@ -47,23 +47,19 @@ def adjusted_p(p: "ArrayLike", correction: Correction, *, size: int | None = Non
     if given.size == 0 or correction == "none":
         return given.copy()
     if correction == "bonferroni":
-        bounded: NDArray[np.float64] = np.minimum(1.0, given * m)
-        return bounded
-    order = np.argsort(given, kind="stable")
-    ranked, rank = given[order], np.arange(1, given.size + 1)
+        return np.minimum(1.0, given * m)
+    order = np.argsort(given, axis=-1, kind="stable")
+    ranked, rank = np.take_along_axis(given, order, axis=-1), np.arange(1.0, given.shape[-1] + 1)
     if correction == "holm":
-        stepped = np.maximum.accumulate(ranked * (m - rank + 1))
+        stepped = np.maximum.accumulate(ranked * (m - rank + 1), axis=-1)
     else:
-        if correction == "hochberg":
-            factor = (m - rank + 1).astype(np.float64)
-        else:
-            factor = m / rank
-            if correction == "by":
-                factor = factor * (1 / np.arange(1, m + 1)).sum()
+        factor = m - rank + 1 if correction == "hochberg" else m / rank
+        if correction == "by":
+            factor = factor * (1 / np.arange(1, m + 1)).sum()
         # A test without a p counts as p = 1: the step-up begins there, and its own product never is below 1.
-        stepped = np.minimum.accumulate((ranked * factor)[::-1])[::-1]
+        stepped = np.minimum.accumulate((ranked * factor)[..., ::-1], axis=-1)[..., ::-1]
     adjusted = np.empty_like(given)
-    adjusted[order] = np.minimum(1.0, stepped)
+    np.put_along_axis(adjusted, order, np.minimum(1.0, stepped), axis=-1)
     return adjusted
 
 
@@ -162,10 +158,10 @@ def _checked(
     import numpy as np
 
     declared(correction)
-    given = np.asarray(p, dtype=np.float64).ravel()
+    given = np.atleast_1d(np.asarray(p, dtype=np.float64))
     if not np.all((given >= 0) & (given <= 1)):
         raise ValueError("every p of a family lies in [0, 1]")
-    m = given.size if size is None else size
-    if m < given.size:
-        raise ValueError(f"a family of {m} cannot hold {given.size} tests")
+    m = given.shape[-1] if size is None else size
+    if m < given.shape[-1]:
+        raise ValueError(f"a family of {m} cannot hold {given.shape[-1]} tests")
     return given, m

@@ -296,3 +296,82 @@ def mcnemar_by_hand(gained: NDArray[Any], lost: NDArray[Any], mid_p: bool) -> Fl
         p = p - binom.pmf(least, total, 0.5)
     bounded: Floats = np.minimum(1.0, p)
     return bounded
+
+
+# The tables of docs/statistics.md
+
+
+def tables() -> None:
+    """Prints what the long forms find, as Markdown."""
+    print("| Welch's test on | n | m | coverage | called reliable |\n| --- | ---: | ---: | ---: | ---: |")
+    for shape, n, m, scale in (
+        ("normal", 10, 10, 1.0),
+        ("normal", 30, 30, 1.0),
+        ("normal", 30, 300, 1.0),
+        ("uniform", 30, 30, 1.0),
+        ("exponential", 30, 300, 1.0),
+        ("exponential", 200, 200, 1.0),
+        ("exponential", 200, 200, 0.4),
+        ("exponential", 500, 5000, 1.0),
+        ("log-normal", 20, 20, 0.4),
+        ("log-normal", 20, 200, 1.0),
+        ("log-normal", 200, 200, 0.4),
+        ("log-normal", 200, 2000, 1.0),
+        ("log-normal", 2000, 2000, 0.4),
+    ):
+        name: Shape = shape  # type: ignore[assignment]
+        found = welch_coverage(name, n, m, 20_000, scale=scale)
+        times = f", the control x {scale:g}" if scale != 1 else ""
+        print(f"| {shape}{times} | {n:,} | {m:,} | {found.all.value:.1%} | {found.share:.0%} |", flush=True)
+
+    print("\n| method | data | coverage | called reliable |\n| --- | --- | ---: | ---: |")
+    for users in (50, 100, 500):
+        found = ratio_coverage(users, 20_000)
+        print(
+            f"| delta method | {users} users an arm, 1 to 30 requests each | {found.all.value:.1%} | {found.share:.0%} |"
+        )
+    for q, n in ((0.5, 10), (0.5, 20), (0.5, 200), (0.95, 100), (0.95, 200), (0.95, 2000)):
+        found = quantile_coverage(q, n, 10_000)
+        print(
+            f"| {q:.0%} quantile | log-normal, {n:,} an arm | {found.all.value:.1%} | {found.share:.0%} |", flush=True
+        )
+    for n, m, shift in ((6, 6, 0.0), (15, 15, 0.0), (20, 60, 0.5), (100, 100, 1.0)):
+        found = rank_coverage(n, m, shift, 10_000)
+        print(
+            f"| Mann-Whitney's effect | log-normal, {n} and {m} | {found.all.value:.1%} | {found.share:.0%} |",
+            flush=True,
+        )
+
+    print("\n| two shares, n and m | least coverage | mean coverage |\n| --- | ---: | ---: |")
+    shares = (0.01, 0.03, 0.06, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.99)
+    for n, m in ((10, 10), (30, 30), (60, 60), (120, 120), (20, 100), (130, 300), (300, 300)):
+        covered = [share_coverage(n, m, p, q) for p in shares for q in shares if abs(p - q) < 0.9]
+        print(f"| {n} and {m} | {min(covered):.1%} | {np.mean(covered):.1%} |", flush=True)
+
+    print("\n| twenty looks | errors at 5% |\n| --- | ---: |")
+    print(f"| a test at every look | {naive_errors(10_000).value:.1%} |")
+    shapes: tuple[Shape, ...] = ("normal", "share of 10%", "exponential", "log-normal")
+    for kind in shapes:
+        print(
+            f"| confidence sequence, {kind}, from 100 an arm on | {any_time_errors(kind, 10_000).value:.1%} |",
+            flush=True,
+        )
+    early = any_time_errors("exponential", 10_000, per_look=10)
+    print(f"| the same from 10 an arm on, exponential (called not reliable) | {early.value:.1%} |")
+    for spending in ("obrien-fleming", "pocock"):
+        for kind in shapes[:3]:
+            found_rate = group_errors(kind, spending, 10_000)  # type: ignore[arg-type]
+            print(f"| {spending} boundaries, {kind} | {found_rate.value:.1%} |", flush=True)
+    for share in (0.5, 0.05):
+        print(
+            f"| beta-binomial sequence of a share of {share:.0%} | {share_sequence_errors(share, 10_000).value:.1%} |"
+        )
+    print(f"| sequential sample ratio | {split_alarms(10_000).value:.1%} |", flush=True)
+
+    print("\n| plan | power planned | power found |\n| --- | ---: | ---: |")
+    for design, (planned, power_found) in power_by_simulation(40_000).items():
+        print(f"| {design} | {planned:.1%} | {power_found.value:.1%} |")
+
+
+if __name__ == "__main__":
+    tables()

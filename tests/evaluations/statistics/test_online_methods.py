@@ -479,3 +479,38 @@ def test_importing_the_methods_imports_nothing_heavy(name: str) -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
     assert all(importlib.import_module(module.__name__) is module for module in ONLINE)
+
+
+def test_many_splits_at_once_agree_with_scipy() -> None:
+    from scipy.stats import chisquare
+
+    counts = np.random.default_rng(30).multinomial(5_000, [0.5, 0.3, 0.2], 50)
+    found = sample_ratio.sample_ratio_p(counts, [50, 30, 20])
+    reference = [chisquare(each, np.array([2500.0, 1500, 1000])).pvalue for each in counts]
+    np.testing.assert_allclose(found, reference, rtol=1e-9)
+    single = sample_ratio.sample_ratio(counts[0].tolist(), [5, 3, 2])
+    assert isinstance(single, sample_ratio.SampleRatio)
+    assert single.p == pytest.approx(float(found[0]), rel=1e-12)
+    assert sample_ratio.sample_ratio_p([[500, 500, 3]], [50, 50, 0])[0] == 0.0
+
+
+def test_small_splits_are_tested_exactly() -> None:
+    from scipy.stats import binomtest
+
+    for counts in ((3, 11), (0, 9), (300, 370)):
+        found = sample_ratio.sample_ratio(counts, [40, 60])
+        assert isinstance(found, sample_ratio.SampleRatio)
+        assert found.p == pytest.approx(binomtest(counts[0], sum(counts), 0.4).pvalue, rel=1e-9)
+        assert found.method == "exact binomial test"
+
+
+@pytest.mark.parametrize(
+    ("counts", "weights", "reason"),
+    [([0, 0], [1, 1], "empty"), ([5, 5], [1, float("nan")], "not finite"), ([-1, 5], [1, 1], "out of range"),
+     ([5, 0], [1, 0], "too few")],
+)  # fmt: skip
+def test_splits_that_cannot_be_tested_have_a_reason(counts: list[int], weights: list[float], reason: str) -> None:
+    for check in (sample_ratio.sample_ratio, sample_ratio.sample_ratio_any_time):
+        found = check(counts, weights)
+        assert isinstance(found, Undetermined)
+        assert found.reason == reason
