@@ -327,9 +327,8 @@ def tables() -> None:
     print("\n| method | data | coverage | called reliable |\n| --- | --- | ---: | ---: |")
     for users in (50, 100, 500):
         found = ratio_coverage(users, 20_000)
-        print(
-            f"| delta method | {users} users an arm, 1 to 30 requests each | {found.all.value:.1%} | {found.share:.0%} |"
-        )
+        data = f"{users} users an arm, 1 to 30 requests each"
+        print(f"| delta method | {data} | {found.all.value:.1%} | {found.share:.0%} |")
     for q, n in ((0.5, 10), (0.5, 20), (0.5, 200), (0.95, 100), (0.95, 200), (0.95, 2000)):
         found = quantile_coverage(q, n, 10_000)
         print(
@@ -360,7 +359,7 @@ def tables() -> None:
     print(f"| the same from 10 an arm on, exponential (called not reliable) | {early.value:.1%} |")
     for spending in ("obrien-fleming", "pocock"):
         for kind in shapes[:3]:
-            found_rate = group_errors(kind, spending, 10_000)  # type: ignore[arg-type]
+            found_rate = group_errors(kind, spending, 10_000)
             print(f"| {spending} boundaries, {kind} | {found_rate.value:.1%} |", flush=True)
     for share in (0.5, 0.05):
         print(
