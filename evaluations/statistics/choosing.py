@@ -5,7 +5,7 @@ whose domain the data are in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -14,7 +14,7 @@ from evaluations.experiments import Design, MetricKind
 from evaluations.statistics.differences import FINE, Differences, differences_from
 from evaluations.statistics.outcomes import Outcome, Undetermined
 from evaluations.statistics.ratios import PairMoments, doubts_of_ratio, ratio_differences
-from evaluations.statistics.two_samples import Moments, doubts_of_means, welch_many
+from evaluations.statistics.two_samples import ASSUMED_SKEW, MODEST_SKEW, Moments, doubts_of_means, welch_many
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,8 @@ class Pair:
     clusters: "Sequence[object] | None"
     """Offline: what case belongs to what conversation or document; one for each case that is left."""
     seed: int
+    assumed_skew: float = ASSUMED_SKEW
+    """How skewed the values of units may be where only their sums are known."""
     left_out: int = 0
 
     @property
@@ -76,7 +78,9 @@ class Pair:
             return Moments.of(arrays[0]), Moments.of(arrays[1])
         sums = self.sums or self.covaried
         assert sums is not None
-        treatment, control = (Moments(n=each.n, mean=each.mean, variance=each.variance) for each in sums)
+        treatment, control = (
+            Moments(n=each.n, mean=each.mean, variance=each.variance, assumed_skew=self.assumed_skew) for each in sums
+        )
         return treatment, control
 
     @property
@@ -118,7 +122,9 @@ class Test:
 
 def _delta(pair: Pair, confidence: float) -> Outcome:
     sums = _sums(pair)
-    return ratio_differences(*sums, confidence=confidence).one((), doubts=doubts_of_ratio(*sums))
+    return ratio_differences(*sums, confidence=confidence).one(
+        (), doubts=doubts_of_ratio(*sums, assumed_skew=pair.assumed_skew)
+    )
 
 
 def _delta_differences(pair: Pair, confidence: float) -> Differences:
@@ -199,7 +205,8 @@ def _cuped(pair: Pair, confidence: float) -> Outcome:
     assert pair.covaried is not None
     adjusted = adjust(*pair.covaried)
     cut = float(adjusted.variance_cut)
-    doubts = doubts_of_means(adjusted.treatment, adjusted.control) if _whole(found) else ()
+    arms = [replace(arm, assumed_skew=pair.assumed_skew) for arm in (adjusted.treatment, adjusted.control)]
+    doubts = doubts_of_means(*arms) if _whole(found) else ()
     notes = (f"the covariate takes out {cut:.0%} of the variance",) if isfinite(cut) else ()
     return found.one(first_place(found), notes=notes, doubts=doubts)
 
@@ -322,6 +329,13 @@ def _yes_or_no(pair: Pair) -> bool:
     return pair.arrays is not None and all(np.isin(each, (0.0, 1.0)).all() for each in pair.arrays)
 
 
+TAILS: Final[Mapping[MetricKind, float]] = {
+    "binary": MODEST_SKEW,
+    "bounded": MODEST_SKEW,
+    "skewed": ASSUMED_SKEW,
+    "ratio": ASSUMED_SKEW,
+}
+"""How skewed the units of a kind of metric may be where only their sums are known."""
 ANY: Final[tuple[MetricKind, ...]] = ("binary", "bounded", "skewed", "ratio")
 RULE: Final[tuple[Line, ...]] = (
     Line(

@@ -14,7 +14,7 @@ from evaluations.comparisons import Belief, Comparison, Finding, Guard, Plan, Qu
 from evaluations.errors import unknown_name
 from evaluations.estimates import Estimate
 from evaluations.statistics import bayes, multiplicity, sample_ratio, sequential
-from evaluations.statistics.choosing import PAIRED, RULE, TESTS, Pair, UnknownTest, first_place, printed_rule
+from evaluations.statistics.choosing import PAIRED, RULE, TAILS, TESTS, Pair, UnknownTest, first_place, printed_rule
 from evaluations.statistics.outcomes import Determined, Outcome, Undetermined
 from evaluations.statistics.proportions import normal_quantile
 
@@ -64,7 +64,9 @@ def compare(
     for question in questions:
         for variant in plan.variants:
             seed = int(generator.integers(2**62))
-            pairs[question.metric, variant] = _pair(plan, measured.get(question.metric, {}), variant, clusters, seed)
+            pairs[question.metric, variant] = _pair(
+                plan, question, measured.get(question.metric, {}), variant, clusters, seed
+            )
     chosen = {
         (question.metric, variant): _choose(plan, question, pairs[question.metric, variant])
         for question in questions
@@ -142,6 +144,7 @@ def _split(plan: Plan, units: Mapping[str, int] | None) -> tuple[sample_ratio.Sa
 
 def _pair(
     plan: Plan,
+    question: Question,
     arms: "Mapping[str, Measured]",
     variant: str,
     clusters: "Sequence[object] | None",
@@ -153,13 +156,13 @@ def _pair(
     missing = [name for name in (variant, plan.control) if name not in arms]
     if missing:
         return Undetermined(reason="empty", why=f"the metric was not measured under {' and '.join(missing)}")
-    treatment, control = arms[variant], arms[plan.control]
+    treatment, control, skew = arms[variant], arms[plan.control], TAILS[question.kind]
     if type(treatment) is not type(control):
         raise ValueError(f"both arms are given in the same form; got {type(treatment)} and {type(control)}")
     if not (isinstance(treatment, np.ndarray) and isinstance(control, np.ndarray)):
         if plan.design == "paired_offline":
             raise ValueError("offline every case has a value for each variant; sums lose which belong together")
-        return Pair(treatment=treatment, control=control, clusters=None, seed=seed)
+        return Pair(treatment=treatment, control=control, clusters=None, seed=seed, assumed_skew=skew)
     for name, values in ((variant, treatment), (plan.control, control)):
         # NaN compares as false: it stands for a value that is not there.
         if broken := int((np.abs(values) > LARGEST).sum()):
@@ -168,7 +171,7 @@ def _pair(
     if plan.design == "live_split":
         kept = [each[~np.isnan(each)] for each in (treatment, control)]
         lost = treatment.size + control.size - kept[0].size - kept[1].size
-        return Pair(treatment=kept[0], control=kept[1], clusters=None, seed=seed, left_out=lost)
+        return Pair(treatment=kept[0], control=kept[1], clusters=None, seed=seed, assumed_skew=skew, left_out=lost)
     if treatment.shape != control.shape or treatment.ndim != 1:
         raise ValueError(f"both variants have the same cases; got shapes {treatment.shape} and {control.shape}")
     both = ~np.isnan(treatment) & ~np.isnan(control)
@@ -178,6 +181,7 @@ def _pair(
         control=control[both],
         clusters=groups,
         seed=seed,
+        assumed_skew=skew,
         left_out=int((~both).sum()),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from evaluations.estimates import Estimate
 from evaluations.statistics.differences import Differences, differences_from, first_trouble
 from evaluations.statistics.outcomes import Outcome
+from evaluations.statistics.two_samples import Moments, doubts_of_means
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,8 +151,13 @@ def ratio_difference(
     return found.one((), doubts=doubts_of_ratio(treatment, control))
 
 
-def doubts_of_ratio(treatment: PairMoments, control: PairMoments) -> tuple[str, ...]:
-    """In what a single pair leaves the domain of the delta method."""
+def doubts_of_ratio(
+    treatment: PairMoments, control: PairMoments, *, assumed_skew: float | None = None
+) -> tuple[str, ...]:
+    """In what a single pair leaves the domain of the delta method.
+
+    Sums do not show how skewed the units are: `assumed_skew` says how skewed they may be, and is judged as for means.
+    """
     import numpy as np
 
     doubts = []
@@ -164,7 +170,18 @@ def doubts_of_ratio(treatment: PairMoments, control: PairMoments) -> tuple[str, 
         )
     if noise > LARGEST_NOISE:
         doubts.append(f"the denominator is known to {noise:.0%} only; measured up to {LARGEST_NOISE:.0%}")
+    if assumed_skew is not None and not doubts:
+        doubts += doubts_of_means(*(_as_mean(arm, assumed_skew) for arm in (treatment, control)))
     return tuple(doubts)
+
+
+def _as_mean(arm: PairMoments, assumed_skew: float) -> Moments:
+    """The ratio as the mean over units that the delta method makes of it."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        ratio = arm.mean / arm.other_mean
+        return Moments(n=arm.n, mean=ratio, variance=_variance(arm, ratio) * arm.n, assumed_skew=assumed_skew)
 
 
 def ratio_of(arm: PairMoments, *, confidence: float = 0.95) -> Estimate | None:

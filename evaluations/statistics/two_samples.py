@@ -19,7 +19,9 @@ LEAST_PER_ARM = 30
 SKEW_LIMIT = 0.15
 """Largest skewness of the difference of means, in its own standard errors, at which the interval keeps its level."""
 ASSUMED_SKEW = 6.2
-"""Where the skewness of the values is not given they may be as skewed as a log-normal of sigma 1."""
+"""Where the skewness of the values is not given they may be as skewed as a log-normal of sigma 1, like a latency."""
+MODEST_SKEW = 2.7
+"""That of a yes or no of which a tenth is yes: what scores between bounds are taken for where it is not given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,6 +37,8 @@ class Moments:
     """Over n - 1, in the square of the data's unit; NaN where n < 2."""
     skew: "Floats | None" = None
     """Third standardised moment; None when it is not known."""
+    assumed_skew: float = ASSUMED_SKEW
+    """What is taken in its place where it is not known."""
 
     @classmethod
     def of(cls, values: "ArrayLike") -> "Moments":
@@ -178,7 +182,7 @@ def doubts_of_means(treatment: Moments, control: Moments) -> tuple[str, ...]:
     Skewness bends the interval by as much as it shows in the difference of means, where it falls with the root of n.
     That of equal arms would cancel, but a sample that is lucky enough to look symmetric is the one whose interval
     misses: so both arms count in full, with what few units hide of a tail, and nothing is concluded from fewer than 30.
-    A skewness that is not given is taken as that of a log-normal of sigma 1.
+    Where the skewness is not given, the assumed one of the moments counts.
     Source: Hall (1992), "The Bootstrap and Edgeworth Expansion", section 2.6, for its part in the error of coverage;
     Cochran (1977), "Sampling Techniques", section 2.15, for judging it before the interval.
 
@@ -217,7 +221,7 @@ def _suspected_skew(arm: Moments) -> "Floats":
 
     n = np.asarray(arm.n)
     if arm.skew is None:
-        return np.full(np.shape(arm.mean), ASSUMED_SKEW)
+        return np.full(np.shape(arm.mean), arm.assumed_skew)
     seen = np.abs(arm.skew)
     # Two standard errors of the skewness of normal values.
     by_chance = 2 * np.sqrt(6 * n * (n - 1) / ((n - 2) * (n + 1) * (n + 3)))

@@ -13,7 +13,7 @@ from evaluations.statistics import bayes, choosing
 from evaluations.statistics import compare as module
 from evaluations.statistics.choosing import Covaried, UnknownTest, printed_rule
 from evaluations.statistics.compare import compare
-from evaluations.statistics.outcomes import Undetermined
+from evaluations.statistics.outcomes import Determined, Undetermined
 from evaluations.statistics.ratios import PairMoments
 
 Floats = NDArray[np.float64]
@@ -190,6 +190,18 @@ def test_where_the_data_leave_a_tests_domain_another_is_taken_and_named() -> Non
     assert "assumed: it was not given" in found.why
 
 
+def test_sums_hide_a_tail_so_metrics_that_have_one_need_more_units() -> None:
+    generator = np.random.default_rng(16)
+    for n, reliable in ((300, {"bounded": True, "skewed": False}), (1_500, {"bounded": True, "skewed": True})):
+        arms = {name: PairMoments.of(generator.normal(0.5, 0.1, n), np.ones(n)) for name in "AB"}
+        for kind, expected in reliable.items():
+            for test in ("welch", "delta"):
+                question = Question(metric="m", kind=kind, test=test)  # type: ignore[arg-type]
+                outcome = compared(a_live_plan(), question, arms).primary("B").outcome
+                assert isinstance(outcome, Determined)
+                assert outcome.reliable is expected, (n, kind, test)
+
+
 @pytest.mark.parametrize("test", ["median", "p95", "fisher", "welch", "delta", "mann-whitney"])
 def test_a_test_can_be_forced(test: str) -> None:
     generator = np.random.default_rng(7)
@@ -198,7 +210,7 @@ def test_a_test_can_be_forced(test: str) -> None:
         if test == "fisher"
         else {"A": generator.normal(10, 2, 500), "B": generator.normal(12, 2, 500)}
     )
-    found = compared(a_live_plan(), Question(metric="m", kind="skewed", test=test), arms).primary("B")
+    found = compared(a_live_plan(), Question(metric="m", kind="bounded", test=test), arms).primary("B")
     assert (found.test, found.because, found.verdict) == (test, "forced by its name", "better")
 
 
