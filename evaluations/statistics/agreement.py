@@ -42,7 +42,9 @@ LEAST_SPLIT = 10
 LEAST_RARE = 8
 """The same for the units in which two raters chose another class than the commonest: all of a kappa hangs on them."""
 LEAST_SCORED = 10
-"""The same for the F intervals of ICC, which are exact for normal scores (form 2 nearly so)."""
+"""The same for the F intervals of ICC, which are exact for normal scores in forms 1 and 3."""
+LEAST_SAMPLED = 20
+"""The same for the raters of form 2, who stand for all raters: from 3 of them little is known of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,8 +396,10 @@ def icc(scores: "Ratings", form: IccForm, *, confidence: float = 0.95) -> Agreem
         confidence=confidence,
         method=f"ICC({form}), F interval",
     )
-    doubts = () if n >= LEAST_SCORED else (f"{n} units, and the interval of ICC needs {LEAST_SCORED}",)
-    return Agreement(coefficient=estimate, raters=k, left_out=int((~full).sum()), doubts=doubts)
+    doubts = [f"{n} units, and the interval of ICC needs {LEAST_SCORED}"] if n < LEAST_SCORED else []
+    if form[0] == "2" and k < LEAST_SAMPLED:
+        doubts.append(f"{k} raters as a sample of raters, and the interval of form 2 needs {LEAST_SAMPLED}")
+    return Agreement(coefficient=estimate, raters=k, left_out=int((~full).sum()), doubts=tuple(doubts))
 
 
 def _single(ratio: float, k: int) -> float:

@@ -1,6 +1,8 @@
 """Outcomes of tests say how far they can be trusted."""
 
 import doctest
+import subprocess
+import sys
 from math import inf, nan
 
 import numpy as np
@@ -28,3 +30,11 @@ def test_a_result_is_reliable_until_something_speaks_against_it() -> None:
 def test_what_is_wrong_with_a_sample_is_named(values: list[float], reason: str | None) -> None:
     found = unfit(np.array(values))
     assert (found.reason if isinstance(found, Undetermined) else None) == reason
+
+
+def test_naming_the_methods_loads_no_numerical_library() -> None:
+    modules = "agreement change_points clusters correlation equivalence outcomes paired ranks resampling variance"
+    names = ", ".join(f"evaluations.statistics.{name}" for name in modules.split())
+    code = f"import sys, {names}; print([name for name in ('numpy', 'scipy', 'pandas') if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
