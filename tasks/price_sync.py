@@ -24,9 +24,18 @@ def seed_prices(connection: Connection, given: Settings | None = None) -> None:
         lock_prices(connection)
         # None where another command was faster while this one waited, or where the new version says the same.
         add_prices(connection, compared(all_prices(connection), rows_of_map(), _today()).rows, given.actor)
-    own = list(_own_rows(given))
-    held = price_book(connection, {row.model for row in own}).rows
-    apply_sync(connection, compared(held, own, _today()), given)
+    apply_sync(connection, _own_sync(connection, given), given)
+
+
+def rows_to_come(connection: Connection, given: Settings, names: Iterable[str]) -> list[PriceRow]:
+    """What the next command would take over of one's own file for these names.
+
+    Raises AssayError on an entry that was edited after it had been taken over.
+    """
+    wanted = set(names)
+    sync = _own_sync(connection, given)
+    _refuse_conflicts(sync)
+    return [row for row in sync.rows if row.model in wanted]
 
 
 def planned_sync(connection: Connection, given: Settings, names: Iterable[str] = ()) -> PriceSync:
@@ -44,6 +53,11 @@ def planned_sync(connection: Connection, given: Settings, names: Iterable[str] =
 
 def apply_sync(connection: Connection, sync: PriceSync, given: Settings) -> int:
     """Add the planned rows; gives how many. Raises AssayError where an entry of one's own was edited."""
+    _refuse_conflicts(sync)
+    return add_prices(connection, sync.rows, given.actor)
+
+
+def _refuse_conflicts(sync: PriceSync) -> None:
     if sync.conflicts:
         first = sync.conflicts[0]
         raise AssayError(
@@ -51,7 +65,11 @@ def apply_sync(connection: Connection, sync: PriceSync, given: Settings) -> int:
             "with another price or end, and rows are never changed; undo the edit and write a new entry with the day "
             "from which it holds."
         )
-    return add_prices(connection, sync.rows, given.actor)
+
+
+def _own_sync(connection: Connection, given: Settings) -> PriceSync:
+    own = list(_own_rows(given))
+    return compared(price_book(connection, {row.model for row in own}).rows, own, _today())
 
 
 def _own_rows(given: Settings) -> Iterator[PriceRow]:

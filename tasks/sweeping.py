@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from prefect.states import Completed, Failed
 
 from evaluations.errors import AssayError, NothingYet
 from evaluations.schedules import CatchUp
-from tasks import analysing, pages, rollups, scheduling, tidying
+from tasks import analysing, pages, repricing, rollups, scheduling, tidying
 from tasks.scheduling import Due, Ended, Part
 from tasks.secrets import without_secrets
 from tasks.services.recovery import recover_here
@@ -58,23 +59,7 @@ async def roll_up_days(first: date | None, last: date | None) -> str:
     return str(await asyncio.to_thread(lambda: rollups.roll_up_days(rollups.days_between(first, last))))
 
 
-@task(name="write-page", cache_policy=NO_CACHE)
-async def write_page(page: str, id: str, first: date | None, last: date | None) -> Ended:
-    """Write one page. What goes wrong with it is said, not raised: it stops no other page."""
-    try:
-        path = await asyncio.to_thread(pages.publish_page, page, id, first, last)
-    except NothingYet as nothing:
-        return Ended(f"{page}: {nothing}")
-    except Exception as problem:  # noqa: BLE001 - whatever one page trips over, the others are written
-        said = str(problem) if isinstance(problem, AssayError) else f"{type(problem).__name__}: {problem}"
-        return Ended(f"{page} failed: {without_secrets(said)}", failed=True)
-    return Ended(f"{page}: {path}")
-
-
-async def write_pages(page: str, id: str, first: date | None, last: date | None) -> list[Ended]:
-    """Write the page named, or all that nightly writes, one after the other."""
-    pages.check_page(page, id, first, last)
-    return [await write_page(each, id, first, last) for each in ([page] if page else pages.PAGES)]
+from tasks import analysing, pages, repricing, rollups, scheduling, tidying
 
 
 @task(name="due-dates", cache_policy=NO_CACHE)

@@ -1,8 +1,19 @@
 """The tables of production traffic: requests and their steps, how they came, and what could not land."""
 
 from datetime import date
+from decimal import Decimal
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    Numeric,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tasks.store.columns import (
@@ -277,5 +288,64 @@ class DroppedPartitionRow(Base):
     """Its first day (UTC)."""
     ends_on: Mapped[date]
     """The first day that is not in it any more."""
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+
+
+class RepricingRow(Base):
+    """One repricing of requests: who looked at which days again, and what came of it."""
+
+    __tablename__ = "repricings"
+    __table_args__ = (one_of("status", "running", "done"),)
+    id: Mapped[big_id]
+    first_day: Mapped[date]
+    """In the platform's time zone; so is the next, which is included."""
+    last_day: Mapped[date]
+    status: Mapped[name_text]
+    """running: it is under way, or was interrupted; the same command goes on with it."""
+    looked_at: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    unpriced: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    kept: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Requests that keep a price although none is found any more."""
+    actor: Mapped[actor]
+    recorded_at: Mapped[recorded_at]
+    finished_at: Mapped[moment | None]
+
+
+class RepricedRow(Base):
+    """Requests of a day and model that a repricing took from one set of prices to another, written with their change.
+
+    Several rows may stand for the same change, one for each transaction of the repricing: they add up.
+    """
+
+    __tablename__ = "repriced"
+    id: Mapped[big_id]
+    repricing_id: Mapped[int] = mapped_column(ForeignKey("repricings.id", ondelete="CASCADE"), index=True)
+    day: Mapped[date]
+    provider: Mapped[name_text | None]
+    model: Mapped[name_text]
+    set_before: Mapped[int | None] = mapped_column(ForeignKey("price_sets.id"))
+    """Null where the requests had been unpriced."""
+    set_after: Mapped[int] = mapped_column(ForeignKey("price_sets.id"))
+    rows: Mapped[int] = mapped_column(BigInteger)
+    cost_before: Mapped[Decimal | None] = mapped_column(Numeric)
+    cost_after: Mapped[Decimal] = mapped_column(Numeric)
+    actor: Mapped[actor]
+    """Who did this part of it: one who goes on with a repricing may be another than who began."""
+    recorded_at: Mapped[recorded_at]
+
+
+class ErasureRow(Base):
+    """A person who was forgotten: by whom, when, why and how much. Who it was stands nowhere."""
+
+    __tablename__ = "erasures"
+    id: Mapped[big_id]
+    reason: Mapped[str]
+    requests: Mapped[int] = mapped_column(BigInteger)
+    """Requests that were removed; their days are rolled up again without them."""
+    spans: Mapped[int] = mapped_column(BigInteger)
+    quarantined: Mapped[int] = mapped_column(BigInteger)
+    days: Mapped[int]
+    """Days that are to be rolled up again."""
     actor: Mapped[actor]
     recorded_at: Mapped[recorded_at]
