@@ -59,7 +59,42 @@ async def roll_up_days(first: date | None, last: date | None) -> str:
     return str(await asyncio.to_thread(lambda: rollups.roll_up_days(rollups.days_between(first, last))))
 
 
-from tasks import analysing, pages, repricing, rollups, scheduling, tidying
+@task(name="write-page", cache_policy=NO_CACHE)
+async def write_page(page: str, id: str, first: date | None, last: date | None) -> Ended:
+    """Write one page. What goes wrong with it is said, not raised: it stops no other page."""
+    try:
+        path = await asyncio.to_thread(pages.publish_page, page, id, first, last)
+    except NothingYet as nothing:
+        return Ended(f"{page}: {nothing}")
+    except Exception as problem:  # noqa: BLE001 - whatever one page trips over, the others are written
+        said = str(problem) if isinstance(problem, AssayError) else f"{type(problem).__name__}: {problem}"
+        return Ended(f"{page} failed: {without_secrets(said)}", failed=True)
+    return Ended(f"{page}: {path}")
+
+
+async def write_pages(page: str, id: str, first: date | None, last: date | None) -> list[Ended]:
+    """Write the page named, or all that nightly writes, one after the other."""
+    pages.check_page(page, id, first, last)
+    return [await write_page(each, id, first, last) for each in ([page] if page else pages.PAGES)]
+
+
+@task(name="reprice-days", cache_policy=NO_CACHE)
+async def reprice_days(first: date, last: date | None, *, dry_run: bool) -> str:
+    """Price the requests of some days again. Gives what came of it. Cancelled, it ends after the page under way."""
+    days = rollups.days_between(first, last) or ()
+    stop = Event()
+    work = asyncio.create_task(asyncio.to_thread(_reprice, days, dry_run, stop))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.gather(work, return_exceptions=True)
+        raise
+
+
+def _reprice(days: Sequence[date], dry_run: bool, stop: Event) -> str:
+    found = repricing.reprice(days, dry_run=dry_run, stop=stop)
+    return f"{found.sentence()}. Report: {repricing.publish_repricing(found).html}"
 
 
 @task(name="due-dates", cache_policy=NO_CACHE)
