@@ -65,7 +65,7 @@ def trend_line(
     flagged = [(index, moment.flag) for index, moment in enumerate(moments) if moment.flag][-FLAGS:]
     left, right = 52.0, width - 12.0
     top = 12.0 + 20 * len(flagged) + (8 if flagged else 0)
-    bottom = top + (150.0 if width < 460 else 200.0)
+    bottom = top + (200.0 if width > 800 else 150.0)
     high = _ceiling(max(known))
 
     def across(index: int) -> float:
@@ -124,7 +124,7 @@ def stacked_area(
         0.0 if narrow else min(max(text_width(w, 12, 600) for layer in layers for w in (layer.name, layer.text)), 190.0)
     )
     left, right, top = 52.0, width - (12.0 if narrow else named + 34.0), 12.0
-    bottom = top + (160.0 if narrow else 230.0)
+    bottom = top + (230.0 if width > 800 else 170.0)
     totals = [sum(layer.values[index] for layer in layers) for index in range(len(titles))]
     high = _ceiling(max(totals))
 

@@ -83,7 +83,7 @@ def overview_view(overview: Overview) -> OverviewView:
         subject="Overview",
         title="AI features in production",
         about=f"{words.window_words(window)}. {count(_requests(overview), 'request')} of "
-        f"{count(len(overview.features), 'feature')}.",
+        f"{count(len(overview.features), 'feature')}{words.made_up(window.freshness)}.",
         marks=words.marks(window.freshness),
         banners=words.banners(window),
         verdict=_verdict(overview),

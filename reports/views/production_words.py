@@ -51,13 +51,15 @@ def marks(freshness: Freshness) -> tuple[str, ...]:
     return ("Partly sample data",) if freshness.sample == "part" else ()
 
 
+def made_up(freshness: Freshness) -> str:
+    """What is added to the number of requests where they are sample data."""
+    return {"none": "", "part": ", some of them made up", "all": ", all of them made up"}[freshness.sample]
+
+
 def banners(window: Window) -> tuple[Banner, ...]:
     """What a reader has to know before anything else: what is missing and what waits."""
     found = []
     fresh = window.freshness
-    if fresh.sample != "none":
-        part = "All" if fresh.sample == "all" else "Some"
-        found.append(Banner("warn", "Sample data.", f"{part} of these requests are made up, for trying things out."))
     if fresh.waiting:
         days = count(fresh.waiting, "day")
         found.append(Banner("warn", "Not up to date.", f"{days} changed since and wait for: assay rollup --dirty"))

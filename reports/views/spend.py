@@ -70,7 +70,7 @@ def spend_view(spending: Spending) -> SpendView:
         subject="Spend",
         title="What AI features cost",
         about=f"{words.window_words(window)}. {count(spending.total.requests, 'request')}, "
-        f"{count(spending.total.tokens, 'token')}.",
+        f"{count(spending.total.tokens, 'token')}{words.made_up(window.freshness)}.",
         marks=words.marks(window.freshness),
         banners=words.banners(window),
         verdict=_verdict(spending),

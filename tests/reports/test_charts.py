@@ -1,6 +1,6 @@
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from reports import charts, svg, theme
+from reports import charts, svg, theme, time_charts
 from reports.charts import Bar, Dot, Kind, Lane, Spot, Stack
 from reports.format import duration, share
+from reports.time_charts import Layer, Moment, sparkline
 
 SVG = "{http://www.w3.org/2000/svg}"
 LONG = "a-variant-with-a-name-of-sixty-letters-that-nobody-would-choose"
@@ -93,7 +94,61 @@ def a_lane(label: str = "chat", start: float = 10.0, end: float = 90.0, depth: i
     )
 
 
+def a_trend(*values: float | None, flags: Sequence[str] = (), to_date: bool = False, average: bool = False) -> Any:
+    moments = [
+        Moment(title=f"Day {n}", axis=f"{n} May", value=value, text=f"{value}", flag=flags[n] if n < len(flags) else "",
+               to_date=to_date and n == len(values) - 1)
+        for n, value in enumerate(values)
+    ]  # fmt: skip
+    return lambda width: time_charts.trend_line(
+        moments, width, label="Spend by day.", value_name="Spend", tick=lambda value: f"${value:g}",
+        average=values if average else (), average_name="7-day average",
+    )  # fmt: skip
+
+
+def areas(*layers: Layer) -> Callable[[int], Markup]:
+    days = len(layers[0].values) if layers else 0
+    return lambda width: time_charts.stacked_area(
+        [f"Day {n}" for n in range(days)], [f"{n} May" for n in range(days)], layers, width, label="Spend by feature.",
+        tick=lambda value: f"${value:g}",
+    )  # fmt: skip
+
+
+def a_layer(*values: float, name: str = "chatbot") -> Layer:
+    return Layer(name=name, values=values, text="$1.54 a day, +2.1%")
+
+
+def hours(cells: dict[tuple[int, int], float], peak: str = "Peak: Tuesday 10:00, 112 an hour") -> Any:
+    return lambda width: time_charts.heat_map(
+        cells, width, label="Requests by hour.", value=lambda value: f"{value:,.0f}", peak_text=peak
+    )
+
+
 EDGES: dict[str, Callable[[int], Markup]] = {
+    "trend: none": a_trend(),
+    "trend: one": a_trend(3.0),
+    "trend: two": a_trend(3.0, 4.0, to_date=True),
+    "trend: only unknown": a_trend(None, None),
+    "trend: gaps": a_trend(1.0, None, 2.0, 3.0, None, 4.0),
+    "trend: last unknown": a_trend(1.0, 2.0, None, to_date=True),
+    "trend: all equal": a_trend(*[2.0] * 30),
+    "trend: all zero": a_trend(0.0, 0.0, 0.0),
+    "trend: infinite": a_trend(1.0, math.inf, math.nan, 2.0),
+    "trend: average": a_trend(*[float(n % 7) for n in range(90)], average=True),
+    "trend: flags everywhere": a_trend(*[1.0] * 5, flags=[LONG] * 5),
+    "trend: flag without a value": a_trend(1.0, None, 2.0, flags=["", "gone"]),
+    "areas: none": areas(),
+    "areas: one day": areas(a_layer(3.0), a_layer(1.0)),
+    "areas: two days": areas(a_layer(3.0, 4.0)),
+    "areas: all zero": areas(a_layer(0.0, 0.0)),
+    "areas: all equal": areas(*[a_layer(*[1.0] * 30, name=f"f{n}") for n in range(5)]),
+    "areas: one tiny": areas(a_layer(*[100.0] * 10), a_layer(*[0.001] * 10, name="tiny"), a_layer(*[0.001] * 10)),
+    "areas: long names": areas(*[a_layer(*[1.0] * 9, name=LONG) for _ in range(5)]),
+    "hours: none": hours({}),
+    "hours: all zero": hours({(0, 0): 0.0}),
+    "hours: one": hours({(6, 23): 1.0}),
+    "hours: all equal": hours({(day, hour): 5.0 for day in range(7) for hour in range(24)}),
+    "hours: large": hours({(2, 13): 12_345_678.0, (0, 0): 1.0}, LONG),
     "steps: none": steps(),
     "steps: one": steps(a_lane()),
     "steps: no length": steps(a_lane(start=0.0, end=0.0), end=0.0),
@@ -252,3 +307,47 @@ def test_ticks_are_round_and_within_bounds(low: float, high: float) -> None:
 def test_a_coordinate_that_is_no_number_is_refused_rather_than_drawn() -> None:
     with pytest.raises(ValueError, match="clamp it first"):
         svg.line(0, math.nan, 1, 1)
+
+
+def ends(drawing: ElementTree.Element, stroke: str) -> list[tuple[float, float]]:
+    """The points of all lines of a colour."""
+    found = []
+    for path in drawing.iter(f"{SVG}path"):
+        if path.get("class") == f"s-{stroke}":
+            found += [tuple(map(float, pair.split())) for pair in path.get("d", "")[1:].split("L")]
+    return [(x, y) for x, y in found]
+
+
+def test_a_trend_is_drawn_in_proportion_and_its_gaps_stay_open() -> None:
+    drawing = ElementTree.fromstring(a_trend(1.0, 2.0, None, 4.0, 2.0)(690))
+    points = ends(drawing, "c1")
+    assert len(points) == 4
+    foot = max(float(axis.get("y1", "0")) for axis in drawing.iter(f"{SVG}line"))
+    heights = [foot - y for _, y in points]
+    assert [round(height / heights[0], 2) for height in heights] == [1.0, 2.0, 4.0, 2.0]
+    assert len([path for path in drawing.iter(f"{SVG}path") if path.get("class") == "s-c1"]) == 2
+
+
+def test_what_is_not_over_is_dashed_and_says_so() -> None:
+    drawing = ElementTree.fromstring(a_trend(1.0, 2.0, 3.0, to_date=True)(690))
+    dashed = [path for path in drawing.iter(f"{SVG}path") if path.get("stroke-dasharray")]
+    assert [path.get("d", "").count("L") for path in dashed] == [1]
+    assert "to date" in ["".join(label.itertext()) for label in texts(drawing)]
+
+
+def test_the_peak_of_the_week_is_the_darkest_and_outlined() -> None:
+    cells = {(day, hour): float(day + hour) for day in range(7) for hour in range(24)}
+    drawing = ElementTree.fromstring(hours(cells)(1040))
+    squares = [square for square in drawing.iter(f"{SVG}rect") if (square.get("class") or "").startswith("f-q")][:168]
+    assert squares[-1].get("class") == "f-q8"
+    assert squares[0].get("class") == "f-q0"
+    [outline] = [each for each in drawing.iter(f"{SVG}rect") if each.get("class") == "s-ink"]
+    assert float(outline.get("x", "0")) == pytest.approx(float(squares[-1].get("x", "0")) - 1)
+
+
+def test_a_sparkline_needs_five_points() -> None:
+    assert sparkline([1.0, 2.0, None, 3.0, 4.0], label="Spend.") is None
+    drawing = sparkline([1.0, 2.0, None, 3.0, 4.0, math.nan, 5.0], label="Spend.")
+    assert drawing is not None
+    assert "NaN" not in drawing
+    assert sparkline([2.0] * 5, label="Spend.") is not None
