@@ -14,7 +14,14 @@ from evaluations.experiments import Design, MetricKind
 from evaluations.statistics.differences import FINE, Differences, differences_from
 from evaluations.statistics.outcomes import Outcome, Undetermined
 from evaluations.statistics.ratios import PairMoments, doubts_of_ratio, ratio_differences
-from evaluations.statistics.two_samples import ASSUMED_SKEW, MODEST_SKEW, Moments, doubts_of_means, welch_many
+from evaluations.statistics.two_samples import (
+    ASSUMED_SKEW,
+    LEAST_PER_ARM,
+    MODEST_SKEW,
+    Moments,
+    doubts_of_means,
+    welch_many,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -253,17 +260,26 @@ def _paired(name: str) -> Callable[[Pair, float], Outcome]:
                 pairs = paired.PassPairs.of(control == 1, treatment == 1)
                 return paired.mcnemar(pairs, method="exact" if "exact" in name else "mid-p", confidence=confidence)
             case "paired-t":
-                return paired.paired_t(control, treatment, confidence=confidence)
+                return _short(pair, paired.paired_t(control, treatment, confidence=confidence))
             case "wilcoxon":
                 return paired.wilcoxon(control, treatment, confidence=confidence)
             case "sign-flip":
-                return resampling.sign_flip(gain, generator, confidence=confidence)
+                return _short(pair, resampling.sign_flip(gain, generator, confidence=confidence))
             case "cluster-robust":
                 return clusters.cluster_robust(gain, list(groups), confidence=confidence)
             case _:
                 return resampling.cluster_bootstrap(gain, list(groups), generator, confidence=confidence)
 
     return run
+
+
+def _short(pair: Pair, outcome: Outcome) -> Outcome:
+    """With its doubt where a metric that may have a long tail has too few cases to show it."""
+    n = pair.sizes[0]
+    if isinstance(outcome, Undetermined) or pair.assumed_skew <= MODEST_SKEW or n >= LEAST_PER_ARM:
+        return outcome
+    doubt = f"only {n} cases of a metric that may have a long tail; {LEAST_PER_ARM} or more would show it"
+    return replace(outcome, doubts=(*outcome.doubts, doubt))
 
 
 def _paired_differences(pair: Pair, confidence: float) -> Differences:
@@ -316,7 +332,8 @@ class Line:
     tests: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.design}, {' or '.join(self.kinds)}, {self.when}: {', else '.join(self.tests)}"
+        kinds = "any metric" if self.kinds == ANY else " or ".join(self.kinds)
+        return f"{self.design}, {kinds}, {self.when}: {', else '.join(self.tests)}"
 
 
 def _always(pair: Pair) -> bool:
