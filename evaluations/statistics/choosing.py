@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from evaluations.errors import AssayError
 from evaluations.experiments import Design, MetricKind
-from evaluations.statistics.differences import FINE, Differences, differences_from
+from evaluations.statistics.differences import FINE, Differences
 from evaluations.statistics.outcomes import Outcome, Undetermined
 from evaluations.statistics.ratios import PairMoments, doubts_of_ratio, ratio_differences
 from evaluations.statistics.two_samples import (
@@ -20,6 +20,7 @@ from evaluations.statistics.two_samples import (
     MODEST_SKEW,
     Moments,
     doubts_of_means,
+    means_against_zero,
     welch_many,
 )
 
@@ -287,13 +288,8 @@ def _paired_differences(pair: Pair, confidence: float) -> Differences:
 
     treatment, control = _arrays(pair, "paired-t")
     with np.errstate(invalid="ignore"):
-        of = Moments.of(treatment - control)
-    with np.errstate(all="ignore"):
-        error = np.sqrt(of.variance / of.n)
-    code = np.select([of.n == 0, ~np.isfinite(of.mean), of.n < 2, ~(error > 0)], [0, 2, 1, 3], FINE)
-    return differences_from(
-        of.mean, error, of.n - 1, of.n, code.astype(np.int8), confidence=confidence, method="paired t test"
-    )
+        gain = treatment - control
+    return means_against_zero(Moments.of(gain), confidence=confidence)
 
 
 TESTS: Final[Mapping[str, Test]] = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from evaluations.estimates import Estimate
 from evaluations.statistics.differences import FINE, Differences, check_confidence
-from evaluations.statistics.outcomes import Outcome, Undetermined
+from evaluations.statistics.outcomes import Undetermined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,18 +93,9 @@ def any_time_mean(
     >>> print(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
     0.50 [0.41, 0.59]
     """
-    import numpy as np
+    from evaluations.statistics.two_samples import Moments, means_against_zero
 
-    from evaluations.statistics.differences import differences_from
-    from evaluations.statistics.two_samples import Moments
-
-    of = Moments.of(np.asarray(values, dtype=np.float64))
-    least = np.where(of.n >= 2, np.int8(FINE), np.int8(1))  # "too few"
-    broken = np.where(np.isfinite(of.mean) | (of.n == 0), least, np.int8(2))  # "not finite"
-    with np.errstate(all="ignore"):
-        error = np.sqrt(of.variance / of.n)
-    trouble = np.where((broken == FINE) & ~(error > 0), np.int8(3), broken)  # "no spread"
-    fixed = differences_from(of.mean, error, np.full(1, np.inf), of.n, trouble, confidence=confidence, method=ANY_TIME)
+    fixed = means_against_zero(Moments.of(values), confidence=confidence)
     found = any_time(fixed, planned_n=planned_n).one(0)
     if isinstance(found, Undetermined):
         return found
@@ -341,12 +332,3 @@ def _check_looks(fractions: Sequence[float], alpha: float) -> None:
     if not fractions or not rising or fractions[-1] > 1:
         raise ValueError(f"looks fall at rising fractions within (0, 1]; got {tuple(fractions)}")
     check_confidence(alpha)
-
-
-def outcome_at_any_time(differences: Differences, arms_n: tuple[float, float], *, planned_n: float = 5_000) -> Outcome:
-    """One difference at any look, doubted before the hundredth unit of an arm."""
-    least = int(min(arms_n))
-    short = f"only {least} units in an arm; confidence sequences are measured from {FIRST_LOOK} on"
-    found = any_time(differences, planned_n=planned_n)
-    place = () if found.value.ndim == 0 else 0
-    return found.one(place, doubts=() if least >= FIRST_LOOK else (short,))

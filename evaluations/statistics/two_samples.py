@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 WELCH = "Welch's t test"
+STUDENT = "Student's t test"
 LEAST_PER_ARM = 30
 """Below so many units in an arm neither its spread nor its shape is known well enough."""
 SKEW_LIMIT = 0.15
@@ -174,6 +175,29 @@ def welch_many(
             alternative=alternative,
             null=null,
         )
+
+
+def means_against_zero(of: Moments, *, confidence: float = 0.95) -> Differences:
+    """Means of many samples, such as paired differences, against zero, with Student's interval.
+
+    Source: Student (1908), "The Probable Error of a Mean", Biometrika 6(1).
+
+    >>> found = means_against_zero(Moments.of([1.0, 2.0, 0.0, 1.5]))
+    >>> print(f"{found.value[0]:.3f} [{found.low[0]:.2f}, {found.high[0]:.2f}]")
+    1.125 [-0.23, 2.48]
+    """
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        error = np.sqrt(of.variance / of.n)
+    trouble = first_trouble(
+        (of.n == 0, "empty"),
+        (~np.isfinite(of.mean), "not finite"),
+        (of.n < 2, "too few"),
+        (~np.isfinite(error), "not finite"),
+        (error <= 0, "no spread"),
+    )
+    return differences_from(of.mean, error, of.n - 1, of.n, trouble, confidence=confidence, method=STUDENT)
 
 
 def doubts_of_means(treatment: Moments, control: Moments) -> tuple[str, ...]:
