@@ -26,6 +26,8 @@ COMMANDS = {
     "requests": ("cli.requests", "requests", "List production requests; where the time and money of one went."),
     "report": ("cli.report", "report", "Write the pages about production: overview, spend, customer, one request."),
     "customer": ("cli.customer", "customer", "What became of customers' matters, and what that is worth."),
+    "reviews": ("cli.reviews", "reviews", "Take in what people made of drafts of the AI."),
+    "reviewers": ("cli.reviews", "reviewers", "How far reviewers agree, with each other and with the AI."),
     "ingest": ("cli.ingest", "ingest", "Take in logs of production requests; bad rows wait in quarantine."),
     "quarantine": ("cli.ingest", "quarantine", "Rows that could not land: list them, mend them, try again."),
     "sample-traffic": ("cli.sample_traffic", "sample_traffic", "Write made-up requests with known troubles."),

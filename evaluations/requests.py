@@ -125,13 +125,13 @@ IDENTIFIERS = ("external_id", "subject", "ticket", "trace_id", "span_id")
 """Fields that name something elsewhere: scrubbing them would make two names one."""
 
 
-def unknown_field(name: str) -> str:
+def unknown_field(name: str, known: Mapping[str, Field] = BY_NAME) -> str:
     """Why a row with this field is not taken, and what may have been meant.
 
     >>> unknown_field("latncy_ms")
     "no field is called 'latncy_ms'; did you mean latency_ms? Name it with --field or leave it out with --ignore"
     """
-    near = get_close_matches(name, list(BY_NAME), n=1)
+    near = get_close_matches(name, list(known), n=1)
     guess = f"; did you mean {near[0]}?" if near else "."
     return f"no field is called {name[:60]!r}{guess} Name it with --field or leave it out with --ignore"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from evaluations.requests import BY_NAME, CLOCK_SKEW, CURRENCY, EARLIEST, FIELDS, Field, limits
+from evaluations.requests import CLOCK_SKEW, CURRENCY, EARLIEST, FIELDS, Field, limits
 from tasks.contracts import frame_validator
 from tasks.ingest.typed import Typed
 
@@ -28,14 +28,14 @@ class Promise:
     reason: Reason
 
 
-def contract(now: datetime) -> list[Promise]:
-    """What holds of every request, required fields first. `now` bounds the timestamps."""
+def contract(now: datetime, fields: Sequence[Field] = FIELDS) -> list[Promise]:
+    """What holds of every row of these fields, required ones first. `now` bounds the timestamps."""
     made = [
         Promise(field.name, "expect_column_values_to_not_be_null", {}, _lacks(field))
-        for field in FIELDS
+        for field in fields
         if field.required
     ]
-    for field in FIELDS:
+    for field in fields:
         if field.choices:
             given = {"value_set": list(field.choices)}
             made.append(Promise(field.name, "expect_column_values_to_be_in_set", given, _outside(field)))
@@ -45,7 +45,7 @@ def contract(now: datetime) -> list[Promise]:
     bounds = {"min_value": _micros(EARLIEST), "max_value": _micros(now + CLOCK_SKEW)}
     made += [
         Promise(field.name, "expect_column_values_to_be_between", bounds, _outside_time(field, now))
-        for field in FIELDS
+        for field in fields
         if field.kind == "moment"
     ]
     return made
@@ -54,18 +54,20 @@ def contract(now: datetime) -> list[Promise]:
 class Contract:
     """The promises, ready to judge frames. Making one imports Great Expectations."""
 
-    def __init__(self) -> None:
+    def __init__(self, fields: Sequence[Field] = FIELDS) -> None:
+        """`fields` are those of a request unless the rows are about something else."""
         self._validate, _ = frame_validator()
+        self._fields = fields
 
     def judge(self, rows: Typed, now: datetime | None = None) -> None:
         """Add a fault to every row that breaks a promise. `now` is the clock's where it is not given."""
-        promises = contract(now or datetime.now(UTC))
+        promises = contract(now or datetime.now(UTC), self._fields)
         for promise in promises:
             if promise.column not in rows.frame and promise.type.endswith("not_be_null"):
                 for position in range(len(rows.frame)):
                     rows.fault(position, promise.reason(None))
         self._judge(rows, [promise for promise in promises if promise.column in rows.frame])
-        _judge_together(rows)
+        _judge_together(rows, self._fields)
 
     def _judge(self, rows: Typed, promises: Sequence[Promise]) -> None:
         if not promises or rows.frame.empty:
@@ -73,7 +75,9 @@ class Contract:
         # Column by column: Great Expectations hashes the whole of a frame for every expectation about it.
         for name in dict.fromkeys(promise.column for promise in promises):
             own = [promise for promise in promises if promise.column == name]
-            results = self._validate(_plain(rows.frame[[name]]), [_expectation(promise) for promise in own])
+            results = self._validate(
+                _plain(rows.frame[[name]], self._fields), [_expectation(promise) for promise in own]
+            )
             for promise, result in zip(own, results, strict=True):
                 for position in result.result.get("unexpected_index_list") or []:
                     rows.fault(position, promise.reason(rows.frame[name].iat[position]))
@@ -86,16 +90,16 @@ def _expectation(promise: Promise) -> Any:
     return ExpectationConfiguration(type=promise.type, kwargs=given).to_domain_obj()
 
 
-def _plain(frame: "pd.DataFrame") -> "pd.DataFrame":
+def _plain(frame: "pd.DataFrame", fields: Sequence[Field]) -> "pd.DataFrame":
     """Moments and money as floats: limits are compared with them, and that is all."""
-    inexact = {name: "float64" for name in frame if BY_NAME[str(name)].kind in ("moment", "money")}
+    inexact = {field.name: "float64" for field in fields if field.kind in ("moment", "money") and field.name in frame}
     return frame.astype(inexact)
 
 
-def _judge_together(rows: Typed) -> None:
+def _judge_together(rows: Typed, fields: Sequence[Field]) -> None:
     """What holds between fields of one row, and of the length of texts."""
     frame = rows.frame
-    for field in FIELDS:
+    for field in fields:
         if field.kind == "text" and field.name in frame:
             column = frame[field.name]
             if max(map(len, set(column.dropna())), default=0) > field.longest:

@@ -36,16 +36,19 @@ class Typed:
         return self.frame.drop(index=list(self.faults)) if self.faults else self.frame
 
 
-def typed(records: Sequence[Record]) -> Typed:
-    """A frame of the fields that the records have, each with a row; faults where a value has not the field's type."""
+def typed(records: Sequence[Record], fields: Mapping[str, Field] = BY_NAME) -> Typed:
+    """A frame of the fields that the records have, each with a row; faults where a value has not the field's type.
+
+    `fields` are those of a request unless it is about something else.
+    """
     import pandas as pd
 
     names = set().union(*records) if records else set()
     made = Typed(pd.DataFrame(index=range(len(records))))
-    _name_unknown(made, records, names - set(BY_NAME))
+    _name_unknown(made, records, names - set(fields), fields)
     columns: dict[str, Any] = {}
-    for name in [name for name in BY_NAME if name in names]:
-        columns[name] = _READERS[BY_NAME[name].kind](BY_NAME[name], _values(records, name), made)
+    for name in [name for name in fields if name in names]:
+        columns[name] = _READERS[fields[name].kind](fields[name], _values(records, name), made)
     made.frame = pd.DataFrame(columns, index=range(len(records)))
     return made
 
@@ -58,12 +61,12 @@ def _values(records: Sequence[Record], name: str) -> list[Any]:
         return [record.get(name) for record in records]
 
 
-def _name_unknown(made: Typed, records: Sequence[Record], unknown: set[str]) -> None:
+def _name_unknown(made: Typed, records: Sequence[Record], unknown: set[str], fields: Mapping[str, Field]) -> None:
     if not unknown:
         return
     for position, record in enumerate(records):
         for name in unknown.intersection(record):
-            made.fault(position, unknown_field(str(name)))
+            made.fault(position, unknown_field(str(name), fields))
 
 
 def _each(made: Typed, of: Field, values: Sequence[Any], read: Callable[[Any], Any]) -> list[Any]:
