@@ -15,6 +15,7 @@ from evaluations.estimates import Estimate
 from evaluations.reviews import SENTIMENT, Review
 from evaluations.statistics.agreement import Agreement, cohen_kappa, krippendorff_alpha
 from evaluations.statistics.outcomes import Undetermined
+from evaluations.statistics.proportions import wilson
 from evaluations.statistics.shrinkage import shrink_shares
 
 Scale = Literal["nominal", "ordinal"]
@@ -66,13 +67,13 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """Somebody agrees less with the others on a category than the group does, beyond chance."""
+    """Somebody agrees less with the others on a category than everybody else does, the two intervals apart."""
 
     reviewer: str
     category: str
     agrees: Estimate
-    group: float
-    """The group's share of agreement on that category."""
+    group: Estimate
+    """The share of agreement of everybody else on that category."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,10 @@ def _aspect(name: str, judged: Judged) -> Aspect:
     names = sorted({reviewer for labels in judged.values() for reviewer in labels})
     scale = _scale(judged)
     table = [[_value(labels.get(reviewer), scale) for reviewer in names] for labels in judged.values()]
-    return Aspect(name=name, scale=scale, alpha=krippendorff_alpha(table, level=scale), items=len(judged))
+    alpha: Agreement | Undetermined = Undetermined(reason="too few", why="only one person judged it", n=len(judged))
+    if len(names) > 1:
+        alpha = krippendorff_alpha(table, level=scale)
+    return Aspect(name=name, scale=scale, alpha=alpha, items=len(judged))
 
 
 def _pairs(labelled: Mapping[str, Judged]) -> list[Pair]:
@@ -241,10 +245,10 @@ def _training(reviews: Sequence[Review], right: Right) -> list[Training]:
             continue
         for name, member in zip(names, shares.members, strict=True):
             others = [hit for other in names if other != name for hit in by_name[other]]
-            group = sum(others) / len(others)
-            if member is not None and member.high < group:
+            group = wilson(sum(others), len(others))
+            if member is not None and member.high < group.low:
                 found.append(Training(reviewer=name, category=category, agrees=member, group=group))
-    return sorted(found, key=lambda each: (each.agrees.value - each.group, each.reviewer, each.category))
+    return sorted(found, key=lambda each: (each.agrees.value - each.group.value, each.reviewer, each.category))
 
 
 def _sentiment(reviews: Sequence[Review]) -> Agreement | Undetermined:

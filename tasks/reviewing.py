@@ -86,7 +86,7 @@ def _land(done: Imported, contract: Contract, source: str, lines: Sequence[int],
 def _records(frame: "pd.DataFrame") -> Mapping[Any, Mapping[str, Any]]:
     """Each row by its place; what is missing is None."""
     return {
-        place: {name: None if value is None or value != value else value for name, value in row.items()}
+        place: {str(name): None if value is None or value != value else value for name, value in row.items()}
         for place, row in zip(frame.index, frame.astype(object).to_dict("records"), strict=True)
     }
 

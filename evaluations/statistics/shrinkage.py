@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evaluations.estimates import Estimate
 
-SHRUNKEN = "empirical Bayes, beta-binomial"
-MOST_WEIGHT = 1e4
-"""Of the group, in observations: beyond it all are taken as alike."""
-LEAST_WEIGHT = 1.0
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+SHRUNKEN = "hierarchical beta-binomial, credible interval"
 FEWEST = 3
 """Members below which a group says nothing of how its members differ."""
+_MEANS = 100
+_WEIGHTS = 24
+_MOST_WEIGHT = 1e4
+_FORGOTTEN = 1e-4
+"""Of the posterior: cells of the grid that together hold less are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,68 +30,79 @@ class Shrunken:
     """In the order given; None for a member without observations."""
     mean: float
     """Of the group."""
-    weight: float
-    """How many observations the group's mean is worth; the more alike its members are, the more."""
 
 
 def shrink_shares(successes: Sequence[int], n: Sequence[int], confidence: float = 0.95) -> Shrunken | None:
-    """Posterior mean and interval of every member's share under a beta prior fitted to all; None without observations.
+    """Posterior mean and interval of every member's share, members being draws of one beta distribution.
 
-    The prior maximises the beta-binomial likelihood. Groups of fewer than three members get the uniform prior: they
-    cannot tell how much members differ. The intervals take the prior as known, so in small groups they are a little
-    too narrow. Raises ValueError for impossible counts.
-    Source: Casella (1985), "An Introduction to Empirical Bayes Data Analysis", The American Statistician 39(2);
-    Skellam (1948), JRSS B 10(2), for the distribution.
+    None without observations. Mean and weight of that distribution are integrated out on a grid, with the prior
+    (a + b)^(-5/2): taking the likeliest ones as known, small groups would look more alike, and surer, than they
+    are. Groups of fewer than three members cannot tell how much members differ; they get a uniform prior each.
+    Raises ValueError for impossible counts.
+    Source: Gelman et al. (2013), "Bayesian Data Analysis", 3rd edition, section 5.3.
 
     >>> shares = shrink_shares([1, 45, 30, 60], [1, 50, 50, 100])
     >>> [f"{member.value:.2f}" for member in shares.members]
-    ['0.74', '0.87', '0.62', '0.61']
+    ['0.75', '0.88', '0.61', '0.61']
     """
-    from scipy.special import betaincinv
+    import numpy as np
 
     if len(successes) != len(n) or any(not 0 <= k <= size for k, size in zip(successes, n, strict=True)):
         raise ValueError(f"a share needs 0 <= successes <= n; got {list(successes)} of {list(n)}")
     seen = [(k, size) for k, size in zip(successes, n, strict=True) if size]
     if not seen:
         return None
-    mean, weight = _fitted(seen) if len(seen) >= FEWEST else (0.5, 2.0)
-    members: list[Estimate | None] = []
-    for k, size in zip(successes, n, strict=True):
-        a, b = mean * weight + k, (1 - mean) * weight + size - k
-        members.append(
-            Estimate(
-                value=a / (a + b),
-                low=float(betaincinv(a, b, (1 - confidence) / 2)),
-                high=float(betaincinv(a, b, (1 + confidence) / 2)),
-                n=size,
-                confidence=confidence,
-                method=SHRUNKEN,
-            )
-            if size
-            else None
-        )
-    return Shrunken(members=tuple(members), mean=mean, weight=weight)
+    if len(seen) >= FEWEST:
+        a, b, chance = _priors(seen)
+    else:
+        a, b, chance = np.ones(1), np.ones(1), np.ones(1)
+    members = tuple(
+        _posterior(k, size, a, b, chance, confidence) if size else None for k, size in zip(successes, n, strict=True)
+    )
+    return Shrunken(members=members, mean=float((chance * a / (a + b)).sum()))
 
 
-def _fitted(seen: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """Mean and weight of the beta prior under which the counts are likeliest."""
+def _priors(seen: Sequence[tuple[int, int]]) -> "tuple[Floats, Floats, Floats]":
+    """Beta priors, both parameters of each, and how likely each is after all that was seen."""
     import numpy as np
-    from scipy.optimize import minimize
-    from scipy.special import betaln, expit, logit
+    from scipy.special import betaln
 
     hits, size = np.array(seen, dtype=np.float64).T
+    means = (np.arange(_MEANS) + 0.5) / _MEANS
+    weights = np.geomspace(1.0, _MOST_WEIGHT, _WEIGHTS)
+    mean, weight = (grid.ravel() for grid in np.meshgrid(means, weights, indexing="ij"))
+    a, b = mean * weight, (1 - mean) * weight
+    # The grid is even in the logarithm of the weight: (a + b)^(-5/2) becomes weight^(-1/2) there.
+    likely = (betaln(a[:, None] + hits, b[:, None] + size - hits) - betaln(a, b)[:, None]).sum(axis=1)
+    likely -= np.log(weight) / 2
+    chance = np.exp(likely - likely.max())
+    chance /= chance.sum()
+    order = np.argsort(chance)[::-1]
+    kept = order[: int(np.searchsorted(np.cumsum(chance[order]), 1 - _FORGOTTEN)) + 1]
+    return a[kept], b[kept], chance[kept] / chance[kept].sum()
 
-    def unlikely(point: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> float:
-        mean, weight = expit(point[0]), np.exp(point[1])
-        a, b = mean * weight, (1 - mean) * weight
-        return float(-(betaln(a + hits, b + size - hits) - betaln(a, b)).sum())
 
-    # Half an observation on either side keeps a group of all or none finite.
-    pooled = (hits.sum() + 0.5) / (size.sum() + 1)
-    bounds = [(float(logit(0.001)), float(logit(0.999))), (float(np.log(LEAST_WEIGHT)), float(np.log(MOST_WEIGHT)))]
-    begun = [float(np.clip(logit(pooled), *bounds[0]))]
-    found = min(
-        (minimize(unlikely, [*begun, np.log(weight)], bounds=bounds) for weight in (3.0, 30.0, 1000.0)),
-        key=lambda each: float(each.fun),
+def _posterior(k: int, size: int, a: "Floats", b: "Floats", chance: "Floats", confidence: float) -> Estimate:
+    """A mixture of beta posteriors, one for each prior."""
+    from scipy.special import betainc
+
+    after_a, after_b = a + k, b + size - k
+
+    def quantile(level: float) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(24):
+            middle = (low + high) / 2
+            if float(chance @ betainc(after_a, after_b, middle)) < level:
+                low = middle
+            else:
+                high = middle
+        return (low + high) / 2
+
+    return Estimate(
+        value=float(chance @ (after_a / (after_a + after_b))),
+        low=quantile((1 - confidence) / 2),
+        high=quantile((1 + confidence) / 2),
+        n=size,
+        confidence=confidence,
+        method=SHRUNKEN,
     )
-    return float(expit(found.x[0])), float(np.exp(found.x[1]))

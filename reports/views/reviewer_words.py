@@ -11,7 +11,8 @@ NAME = 24
 
 def headline(facts: ReviewFacts) -> str:
     """How many reviews there are, and whether they can tell anything of agreement."""
-    told = f"{count(facts.reviews, 'review')} of {count(facts.items, 'thing')} by {count(len(facts.reviewers), 'person', 'people')}"
+    people = count(len(facts.reviewers), "person", "people")
+    told = f"{count(facts.reviews, 'review')} of {count(facts.items, 'thing')} by {people}"
     if not facts.judged_twice:
         return f"{told}. Nobody judged the same thing as somebody else: nothing is known of agreement."
     return f"{told}; {count(facts.judged_twice)} were judged by two or more."
@@ -44,7 +45,9 @@ def agreement_lines(facts: ReviewFacts, most: int) -> list[str]:
     """Agreement beyond chance, per aspect and per pair, and of the sentiment scores with people."""
     lines = ["Agreement beyond chance (1 perfect, 0 chance):"]
     for aspect in facts.aspects:
-        lines.append(f"  {one_line(aspect.name, 40)}: Krippendorff's alpha, {aspect.scale}, {agreement_text(aspect.alpha)}")
+        lines.append(
+            f"  {one_line(aspect.name, 40)}: Krippendorff's alpha, {aspect.scale}, {agreement_text(aspect.alpha)}"
+        )
     told = sorted(facts.pairs, key=lambda pair: (-pair.both, pair.aspect, pair.first, pair.second))
     for pair in told[:most]:
         who = f"{one_line(pair.first, 20)} and {one_line(pair.second, 20)}"
@@ -71,7 +74,7 @@ def training_lines(facts: ReviewFacts, most: int) -> list[str]:
     lines = ["Who to train on what:"]
     lines += [
         f"  {one_line(each.reviewer, 24)} on {one_line(each.category, 40)}: agrees {_shown(each.agrees)}, the others "
-        f"{share(each.group)}"
+        f"{_shown(each.group)}"
         for each in facts.training[:most]
     ]
     return lines

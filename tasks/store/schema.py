@@ -1,8 +1,8 @@
 """The tables. A row is a fact that happened; what can be derived is a query.
 
 Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
-traffic.py, those of rollups in rollup_tables.py, those of experiments in experiment_tables.py; naming them here makes
-`Base.metadata` whole for whoever imports this module.
+traffic.py, those of rollups in rollup_tables.py, those of experiments in experiment_tables.py, that of reviews in
+review_tables.py; naming them here makes `Base.metadata` whole for whoever imports this module.
 """
 
 from datetime import date
@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tasks.store import experiment_tables, rollup_tables, traffic
+from tasks.store import experiment_tables, review_tables, rollup_tables, traffic
 from tasks.store.columns import (
     Base,
     actor,
@@ -38,7 +38,7 @@ from tasks.store.columns import (
     uuid_pk,
 )
 
-__all__ = ["Base", "experiment_tables", "rollup_tables", "traffic"]
+__all__ = ["Base", "experiment_tables", "review_tables", "rollup_tables", "traffic"]
 
 
 class DatasetRow(Base):
