@@ -2,7 +2,9 @@
 .PHONY: help env demo demo-full test lint bench lock clean
 .DEFAULT_GOAL := help
 ASSAY := .venv/bin/assay
-PYTEST := .venv/bin/python -m pytest
+PYTEST := .venv/bin/python -m pytest -rfEs
+# Files at once in `make test`.
+WORKERS ?= 2
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -24,7 +26,7 @@ lint: env ## ruff, mypy (strict), the import rules, the schema against its migra
 	.venv/bin/python -m tasks.store.migrations.check
 
 test: lint ## All checks, then pytest against a real Postgres, a real Prefect and a real browser
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: env ## The long forms: 200 kills, all programs
 	$(PYTEST) -m slow --timeout 3000

@@ -12,10 +12,10 @@ from tasks.ingest.steps import ingest_one
 async def ingest(
     files: Names = parameter("Files", "Where the logs are, seen from the worker.", examples=[["requests.jsonl"]]),
     format: Name = parameter("Format", "What wrote them; assay is our own.", "assay", examples=["assay", "litellm"]),
-    source: str = parameter("Source", "Whose ids these are. Empty: the format's name.", ""),
+    source: str = parameter("Source", "Whose ids these are. Empty: the format's name.", "", examples=["gateway"]),
     fields: Names = parameter("Fields", "Ours=theirs, where names differ.", [], examples=[["at=TIMESTAMP"]]),
     given: Names = parameter("Given", "Field=value of rows that have none.", [], examples=[["feature=chat"]]),
-    ignored: Names = parameter("Ignored", "Fields of theirs to leave out.", []),
+    ignored: Names = parameter("Ignored", "Fields of theirs to leave out.", [], examples=[["debug"]]),
     sample_data: bool = parameter("Sample data", "The traffic is made up; reports say so.", False),
 ) -> list[str]:
     """Land every row that can, file by file. Gives a sentence for each; a file that was read before lands once."""

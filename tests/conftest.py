@@ -1,11 +1,13 @@
 """What tests share: a real embedded PostgreSQL and Prefect server for the session, an empty database for each test."""
 
 import itertools
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,8 +20,28 @@ from tasks.settings import settings
 from tasks.store import database
 from tasks.store.embedded import embedded_url, stop
 from tasks.store.migrations.run import upgrade
+from tests.ports import free_port
 
 _numbers = itertools.count(1)
+_WHOLE_PLATFORMS = ("tests/cli/test_platform", "tests/flows/test_deployments")
+"""Files that bring up a server, a worker and flow runs of their own and take turns: two at once want four cores."""
+
+
+@pytest.hookimpl(optionalhook=True)  # where the tests run without pytest-xdist there is nothing to schedule
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What `--dist loadfile` does, a file at a time, with the whole platforms as one file."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    made = LoadFileScheduling(config, log)
+    made._split_scope = _file_of
+    return made
+
+
+def _file_of(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    return "whole platforms" if file.startswith(_WHOLE_PLATFORMS) else file
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +54,10 @@ def home() -> Iterator[Path]:
     os.environ["ASSAY_HOME"] = str(folder)
     for name in ("ASSAY_DATABASE_URL", "ASSAY_PREFECT_API_URL", "PREFECT_HOME", "PREFECT_API_URL"):
         os.environ.pop(name, None)
+    # A server takes the port that was its own before: not the usual one, for which others on the machine come too.
+    (folder / "prefect").mkdir()
+    before = {"api_url": f"http://127.0.0.1:{free_port()}/api", "pid": None}
+    (folder / "prefect" / "server.json").write_text(json.dumps(before))
     yield folder
     from tasks.prefect_server import prefect_home, stop_server
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import pytest
 
 from tests.cli.commands import a_suite_file, assay, assay_alone, assay_here, cases_of, rows, runs_in, simulated
 from tests.conftest import _forget
+from tests.ports import free_port
 
 COMMANDS = [
     ("run", "support-tickets"),
@@ -30,9 +30,7 @@ COMMANDS = [
 
 @pytest.fixture
 def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import psutil
 
 from tasks.prefect_server import QUIET
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 POOL = "assay"
@@ -119,9 +119,7 @@ def _events(name: str, flow_run_id: str) -> dict[str, Any]:
 @contextmanager
 def platform(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Platform]:
     """A Prefect server of its own with the work pool, stopped at the end with whatever it started."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     api_url = f"http://127.0.0.1:{port}/api"
     made = Platform(
         api_url,

@@ -1,7 +1,6 @@
 """The doctor finds what is wrong, names the command that mends it, and touches nothing."""
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from tasks.services.pool import POOL
 from tasks.settings import Settings
 from tasks.store.migrations import HEAD
 from tests.builders import a_run
+from tests.ports import free_port
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -69,9 +69,7 @@ def test_an_embedded_database_that_is_down_is_found_and_not_started(
 
 
 def test_a_database_that_cannot_be_reached_is_told_without_its_password(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given = Settings(home=tmp_path, database_url=SecretStr(f"postgresql://somebody:canary@127.0.0.1:{port}/assay"))
     found = examine(given)
     [down] = [each for each in found if each.name == "PostgreSQL"]

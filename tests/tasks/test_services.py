@@ -27,6 +27,7 @@ from tasks.store import runs
 from tasks.store.database import transaction
 from tests.builders import a_run
 from tests.cli.platforms import until
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,9 +88,9 @@ def test_a_long_log_is_put_aside_when_its_process_starts_anew(tmp_path: Path) ->
 
 def test_a_taken_port_is_passed_over() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        port = free_port()
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
         assert servers._free_port((None, port, 0)) not in (0, port)
         assert processes.listens(os.getpid(), port)
     assert servers._free_port((port, 0)) == port

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
 
 
 def server_binaries() -> Path:
@@ -35,7 +36,7 @@ def running_server() -> Iterator[str]:
     def run(*arguments: str) -> None:
         subprocess.run(arguments, check=True, capture_output=True, user=user, cwd=folder)
 
-    data, port = str(folder / "data"), _free_port()
+    data, port = str(folder / "data"), free_port()
     try:
         run(str(binaries / "initdb"), "-D", data, "-U", "assay", "-A", "scram-sha-256", "--pwfile", str(password), "-N")
         options = f"-p {port} -h 127.0.0.1 -k {folder}"
@@ -56,9 +57,3 @@ def _unprivileged(folder: Path) -> str | None:
     user = "postgres" if "postgres" in names else "nobody"
     shutil.chown(folder, user)
     return user
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
