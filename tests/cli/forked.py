@@ -1,4 +1,4 @@
-"""A command in a process that was forked from one which has imported everything already.
+"""A command, or anything else, in a process that was forked from one which has imported everything already.
 
 Two thirds of a short run are imports. The exit codes, signals and output of such a process are those of any other;
 what depends on the order of imports is tested with processes of their own.
@@ -7,9 +7,10 @@ what depends on the order of imports is tested with processes of their own.
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 PRELOADED = (
     "pytest",
@@ -22,6 +23,7 @@ PRELOADED = (
     "flows.resume_run",
     "flows.rescore",
     "reports.twins",
+    "tests.fakes.worker",
 )
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(PRELOADED))
@@ -29,7 +31,12 @@ _context.set_forkserver_preload(list(PRELOADED))
 
 def forked(arguments: list[str], env: Mapping[str, str], cwd: Path, out: Path, err: Path) -> ForkServerProcess:
     """The process, started; its output goes to two files."""
-    process = _context.Process(target=_command, args=(arguments, dict(env), str(cwd), out, err))
+    return process_of(_command, arguments, dict(env), str(cwd), out, err)
+
+
+def process_of(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """A process that calls a function, started. Its environment is that of the first such process, and its to set."""
+    process = _context.Process(target=target, args=arguments)
     process.start()
     return process
 
