@@ -291,7 +291,7 @@ def _finding(
     narrow = _effect(plan, pair, chosen.name, 2 * plan.alpha, outcome)
     margin = question.margin if TESTS[chosen.name].same_unit else None
     within = None if margin is None else -margin < narrow.low and narrow.high < margin
-    belief = _belief(plan, question, outcome.effect)
+    belief = _belief(plan, question, outcome, outcome.effect)
     verdict, why = _verdict(plan, question, pair, outcome, adjusted, effect, within, belief)
     more, more_for = _more(plan, question, pair, effect, level, margin) if verdict == "not_enough_data" else (None, "")
     return Finding(
@@ -387,9 +387,11 @@ def _believed(plan: Plan, belief: Belief | None, good: bool, effect: Estimate, l
     )
 
 
-def _belief(plan: Plan, question: Question, effect: Estimate) -> Belief | None:
+def _belief(plan: Plan, question: Question, outcome: Determined, effect: Estimate) -> Belief | None:
     """Under a flat prior; the effect is taken as normal, so it stands beside the test and not in its place."""
     error = _error(effect)
+    if plan.looking in ("group_sequential", "always_valid") and outcome.statistic:
+        error = abs(effect.value / outcome.statistic)  # the interval is wider than that: it pays for all looks
     if not 0 < error < float("inf"):
         return None
     sign = 1 if question.direction == "up" else -1

@@ -21,6 +21,7 @@ NEWCOMBE = "Newcombe interval"
 EXACT_NEWCOMBE = "Newcombe interval over Clopper-Pearson limits"
 LEAST_FOR_WILSON = 120
 FAR = 0.3
+LEAST_FOR_OPPOSITES, OPPOSITE = 60, 0.85
 SMALL_CELL = 5
 """Where a cell of the table expects fewer, the normal approximation of the test is not trusted."""
 
@@ -53,7 +54,7 @@ def two_proportions(
 
     p is that of the pooled z test, or Fisher's where the table expects fewer than five in a cell or `exact` says so.
     The interval is Newcombe's over Wilson limits, or over Clopper-Pearson limits where those would promise too much
-    (`needs_exact_limits`). Domain: every size; independent units.
+    (`needs_exact_limits`). Domain: independent units, every size but for nearly opposite shares in small arms.
     Raises ValueError for counts that are not whole or a confidence outside (0, 1).
     Source: Newcombe (1998), "Interval Estimation for the Difference Between Independent Proportions", Statistics in
     Medicine 17, method 10; Zou and Donner (2008), "Construction of Confidence Limits about Effect Measures: A General
@@ -92,7 +93,16 @@ def two_proportions(
         confidence=confidence,
         method=EXACT_NEWCOMBE if sure else NEWCOMBE,
     )
-    return Determined(method=FISHER if small else POOLED_Z, p=p, statistic=statistic, effect=effect, notes=notes)
+    opposite = min(n, control_n) < LEAST_FOR_OPPOSITES and abs(effect.value) > OPPOSITE
+    doubt = f"nearly opposite shares in fewer than {LEAST_FOR_OPPOSITES} units an arm: the interval is too narrow there"
+    return Determined(
+        method=FISHER if small else POOLED_Z,
+        p=p,
+        statistic=statistic,
+        effect=effect,
+        notes=notes,
+        doubts=(doubt,) if opposite else (),
+    )
 
 
 def needs_exact_limits(

@@ -318,6 +318,9 @@ def test_looks_widen_the_interval_and_still_find_what_is_large(looking: str, cha
     assert looked.effect is not None
     assert single.effect is not None
     assert looked.effect.low < single.effect.low < single.effect.high < looked.effect.high
+    assert looked.belief is not None
+    assert single.belief is not None
+    assert looked.belief.loss_if_left == pytest.approx(single.belief.loss_if_left, rel=1e-3)
     small = {name: values[:60] for name, values in arms.items()}
     assert compared(plan, SCORE, small).primary("B").verdict == "not_enough_data"
 

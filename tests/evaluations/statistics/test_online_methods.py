@@ -160,6 +160,23 @@ def test_small_cells_are_tested_exactly(hits: int, n: int, other: int, m: int) -
     assert (float(low), float(high)) == pytest.approx((reference.low, reference.high), abs=1e-9)
 
 
+def test_nearly_opposite_shares_in_small_arms_are_doubted() -> None:
+    assert not determined(two_proportions.two_proportions(29, 30, 1, 30)).reliable
+    assert determined(two_proportions.two_proportions(20, 30, 1, 30)).reliable
+    assert determined(two_proportions.two_proportions(290, 300, 10, 300)).reliable
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason"), [((5, 4, 1, 9), "out of range"), ((-1, 4, 1, 9), "out of range"), ((0, 0, 1, 9), "empty")]
+)
+def test_counts_that_cannot_be_have_a_reason(counts: tuple[int, int, int, int], reason: str) -> None:
+    found = two_proportions.two_proportions(*counts)
+    assert isinstance(found, Undetermined)
+    assert found.reason == reason
+    with pytest.raises(ValueError, match="whole numbers"):
+        two_proportions.two_proportions(1.5, 4, 1, 9)  # type: ignore[arg-type]
+
+
 def test_chi_square_agrees_with_scipy_and_doubts_small_cells() -> None:
     from scipy.stats import chi2_contingency
 
