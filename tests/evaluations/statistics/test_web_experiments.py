@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evaluations.comparisons import Plan, Question
 from evaluations.statistics import bayes, power
+from evaluations.statistics.compare import compare
 from evaluations.statistics.differences import FINE, Differences
 from evaluations.statistics.multiplicity import adjusted_p
+from evaluations.statistics.ratios import PairMoments
 from evaluations.statistics.sample_ratio import SampleRatio, sample_ratio, sample_ratio_any_time
 from evaluations.statistics.sequential import any_time
 from evaluations.statistics.two_samples import Moments, welch_many
@@ -205,3 +208,54 @@ def test_looking_at_every_snapshot_misleads_and_a_confidence_sequence_does_not(s
     assert len(naive - final) == 70
     assert held < naive
     assert (len(held), len(held & final)) == (34, 24)
+
+
+def test_compare_blocks_the_eight_broken_splits_and_finds_the_rest_as_recorded(streams: Streams) -> None:
+    """Every metric of every variant at its last snapshot, each tested alone as the record has it."""
+    wanted = expected("asos_experiments")
+    significant = {
+        (final["experiment_id"], final["variant_id"], final["metric_id"])
+        for final in wanted["final"]
+        if final["p"] < 0.05
+    }
+    broken = {tuple(name.split("|")) for name in wanted["equal_split_sample_ratio_p_below_0.001"]}
+    called, blocked = set(), set()
+    for experiment, variant in sorted({key[:2] for key in streams.last}):
+        metrics = sorted(key[2] for key in streams.last if key[:2] == (experiment, variant))
+        plan = Plan(design="live_split", control="A", variants=("B",), traffic={"A": 50, "B": 50}, correction="none")
+        questions = [
+            Question(metric=metric, kind="bounded", role="primary" if metric == metrics[0] else "secondary")
+            for metric in metrics
+        ]
+        places = {metric: streams.last[experiment, variant, metric] for metric in metrics}
+        measured = {
+            metric: {
+                "A": unit_sums(streams.control, place),
+                "B": unit_sums(streams.treatment, place),
+            }
+            for metric, place in places.items()
+        }
+        latest = max(places.values(), key=lambda place: streams.time[place])
+        units = {"A": int(streams.control.n[latest]), "B": int(streams.treatment.n[latest])}
+        found = compare(plan, questions, measured, generator=np.random.default_rng(1), units=units)
+        if found.blocked:
+            blocked.add((experiment, variant))
+            assert {each.verdict for each in found.findings} == {"blocked"}
+        for finding in found.findings:
+            assert finding.test == "welch"
+            called |= {(experiment, variant, finding.metric)} if finding.verdict in ("better", "worse") else set()
+    assert blocked == broken
+    assert called == {key for key in significant if key[:2] not in broken}
+
+
+def unit_sums(arm: Moments, place: int) -> PairMoments:
+    """One value a unit: the denominator is 1 for everyone."""
+    one = np.ones(())
+    return PairMoments(
+        n=one * arm.n[place],
+        mean=one * arm.mean[place],
+        other_mean=one,
+        variance=one * arm.variance[place],
+        other_variance=0 * one,
+        covariance=0 * one,
+    )
