@@ -101,7 +101,8 @@ class Finding:
     effect: Estimate | None
     """Variant minus control, in the metric's unit unless the outcome's notes say otherwise, at the adjusted level."""
     narrow: Estimate | None = None
-    """The effect with its 1 - 2 alpha interval, on which equivalence and non-inferiority rest (two one-sided tests)."""
+    """The effect with its 1 - 2 alpha interval, on which equivalence and non-inferiority rest (two one-sided tests);
+    alpha is divided by the size of the family."""
     within_margin: bool | None = None
     """Whether that interval lies within the margin; None without a margin, or where the test estimates something that
     has another unit."""

@@ -288,7 +288,9 @@ def _finding(
         )
     level = adjusted.level if adjusted else plan.alpha
     effect = _effect(plan, pair, chosen.name, level, outcome)
-    narrow = _effect(plan, pair, chosen.name, 2 * plan.alpha, outcome)
+    # Equivalence is claimed for every member of a family alike: each claim gets its share of alpha.
+    share = plan.alpha / (adjusted.size if adjusted and plan.correction != "none" else 1)
+    narrow = _effect(plan, pair, chosen.name, 2 * share, outcome)
     margin = question.margin if TESTS[chosen.name].same_unit else None
     within = None if margin is None else -margin < narrow.low and narrow.high < margin
     belief = _belief(plan, question, outcome, outcome.effect)

@@ -264,6 +264,30 @@ def test_several_variants_are_corrected_for_and_the_best_of_the_better_ones_wins
         assert finding.effect.confidence == pytest.approx(1 - finding.adjusted.level)
 
 
+def test_equivalence_of_several_variants_shares_alpha() -> None:
+    generator = np.random.default_rng(18)
+    arms = {name: generator.normal(0.5, 0.2, 600) for name in "ABCD"}
+    within = Question(metric="score", kind="bounded", margin=0.05)
+    one = compared(a_live_plan(), within, {name: arms[name] for name in "AB"}).primary("B")
+    plan = Plan(design="live_split", control="A", variants=tuple("BCD"), traffic=dict.fromkeys("ABCD", 25.0))
+    three = compared(plan, within, arms).primary("B")
+    assert one.narrow is not None
+    assert three.narrow is not None
+    assert one.narrow.confidence == pytest.approx(0.9)
+    assert three.narrow.confidence == pytest.approx(1 - 2 * 0.05 / 3)
+
+
+@pytest.mark.parametrize("runs", [150, pytest.param(4_000, marks=pytest.mark.slow)])
+def test_variants_that_differ_by_the_margin_are_called_equivalent_no_more_often_than_alpha(runs: int) -> None:
+    generator = np.random.default_rng(19)
+    wrong = 0
+    for _ in range(runs):
+        arms = {"A": generator.normal(0.5, 0.2, 400), "B": generator.normal(0.54, 0.2, 400)}
+        question = Question(metric="score", kind="bounded", margin=0.04)
+        wrong += compared(a_live_plan(), question, arms).primary("B").verdict == "equivalent"
+    assert wrong / runs <= 0.05 + 3 * (0.05 * 0.95 / runs) ** 0.5
+
+
 def test_guardrails_stand_outside_the_family_and_take_the_win_when_harm_is_shown() -> None:
     generator = np.random.default_rng(9)
     n = 2_000
