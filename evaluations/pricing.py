@@ -394,23 +394,46 @@ def possible_cost(prompt_tokens: int, max_output_tokens: int, prices: Prices | N
     and cache-write prices, every output token at the dearer of output and reasoning, and every tier that a
     prompt of up to that length can fall into is considered.
     """
-    if prices is None:
-        return None
-    dearest = []
-    for classes in (("input", "cache_write"), ("output", "reasoning")):
-        found = [_dearest(prices, token_class, prompt_tokens) for token_class in classes]
-        known = [price for price in found if price is not None]
-        if not known:
+    return None if prices is None else Bound.of(prices).most(prompt_tokens, max_output_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The dearest prices of a model, made ready for many calls: what `possible_cost` asks of its prices."""
+
+    steps: tuple[tuple[int, Decimal | None, Decimal | None], ...]
+    """(start of a tier, the dearest price of a prompt token up to there, that of an output token), ascending."""
+    fee: Decimal
+
+    @classmethod
+    def of(cls, prices: Prices) -> "Bound":
+        starts = sorted({start for tiers in prices.by_class.values() for start, _ in tiers})
+        return cls(
+            tuple(
+                (
+                    start,
+                    _dearest(prices, ("input", "cache_write"), upto),
+                    _dearest(prices, ("output", "reasoning"), upto),
+                )
+                for start, upto in ((start, starts[: n + 1]) for n, start in enumerate(starts))
+            ),
+            prices.per_token("request") or Decimal(0),
+        )
+
+    def most(self, prompt_tokens: int, max_output_tokens: int) -> Decimal | None:
+        """The most that such a call can cost; None when a price is unknown."""
+        prompt = output = None
+        for start, dearest_prompt, dearest_output in self.steps:
+            if start < prompt_tokens:
+                prompt, output = dearest_prompt, dearest_output
+        if prompt is None or output is None:
             return None
-        dearest.append(max(known))
-    fee = prices.per_token("request") or Decimal(0)
-    return dearest[0] * prompt_tokens + dearest[1] * max_output_tokens + fee
+        return prompt * prompt_tokens + output * max_output_tokens + self.fee
 
 
-def _dearest(prices: Prices, token_class: TokenClass, prompt_tokens: int) -> Decimal | None:
-    starts = {start for tiers in prices.by_class.values() for start, _ in tiers}
-    lengths = [prompt_tokens, *(start + 1 for start in starts if start < prompt_tokens)]
-    found = (prices.per_token(token_class, length) for length in lengths)
+def _dearest(prices: Prices, classes: Sequence[TokenClass], starts: Sequence[int]) -> Decimal | None:
+    """The dearest price of these classes in any of the tiers that begin at `starts`."""
+    found = (prices.per_token(each, start + 1) for each in classes for start in starts)
     return max((price for price in found if price is not None), default=None)
 
 

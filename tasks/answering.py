@@ -1,16 +1,18 @@
 """Answering a shard: every cell that has no answer yet gets one, through the ledger and the gateway.
 
-The order of events for a cell, and the reason for it: take a slot, commit the intent, call, commit the answer, give
-the slot back. So there are never more open intents than slots, and whatever a killed process may have paid for
-stands in the ledger.
+The order of events for a cell, and the reason for it: take a slot, commit the intent, call, hand the answer to the
+ledger, give the slot back, wait until the answer is committed. The ledger commits in the order in which it is handed
+things, so the intent that takes the slot over is never there before the answer that left it: there are never more
+open intents than slots, and whatever a killed process may have paid for stands in the ledger.
 """
 
 import asyncio
 import hashlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import TypeAlias
 
 import orjson
 
@@ -25,6 +27,8 @@ from tasks.store.ledger import CellKey, Intent, Lease, Recorded
 
 NOT_CACHED = ("replay/", "simulated/")
 """Where an answer costs nothing, keeping it for later saves nothing."""
+PORTION = 100
+"""Prompts that are made ready together, while earlier calls are under way."""
 CHARACTERS_A_TOKEN = 4
 """For the tokens-a-minute limit, which is a matter of manners and not of money."""
 
@@ -51,22 +55,41 @@ class Unrenderable:
     problem: str
 
 
+Question: TypeAlias = tuple[StoredCase, CellKey, int]
+"""A case, the cell of it that is open, and the number of its next attempt."""
+
+
 async def answer_shard(execution: Execution, lease: Lease, *, skip_in_flight: bool) -> bool:
     """Answer every cell of a shard that has no answer; True when none is left.
 
     Raises LeaseLost when another worker took the shard over, InfrastructureError when the ledger fails.
     """
-    cells = await asyncio.to_thread(_open_cells, execution, lease, skip_in_flight)
-    cached = await asyncio.to_thread(_cached, execution, cells)
-    calls = []
-    for cell in cells:
-        if isinstance(cell, Unrenderable):
-            calls.append(_record_unrenderable(execution, lease, cell))
-        elif cell.cache_key is not None and cell.cache_key in cached:
-            calls.append(_record_cached(execution, lease, cell, cached[cell.cache_key]))
-        else:
-            calls.append(_answer_cell(execution, lease, cell))
-    return await execution.run_together(calls)
+    running: list[asyncio.Task[bool]] = []
+    try:
+        async with execution.preparing:
+            asked = await asyncio.to_thread(_open_questions, execution, lease, skip_in_flight)
+            for at in range(0, len(asked), PORTION):
+                if execution.stop.requested:
+                    break
+                cells, cached = await asyncio.to_thread(_ready, execution, asked[at : at + PORTION])
+                calls = [_answer(execution, lease, cell, cached) for cell in cells]
+                running.append(asyncio.create_task(execution.run_together(calls)))
+        finished = await asyncio.gather(*running)
+        return all(finished) and len(running) * PORTION >= len(asked)
+    finally:
+        for portion in running:
+            portion.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _answer(
+    execution: Execution, lease: Lease, cell: Cell | Unrenderable, cached: Mapping[bytes, CachedAnswer]
+) -> bool:
+    if isinstance(cell, Unrenderable):
+        return await _record_unrenderable(execution, lease, cell)
+    if cell.cache_key is not None and cell.cache_key in cached:
+        return await _record_cached(execution, lease, cell, cached[cell.cache_key])
+    return await _answer_cell(execution, lease, cell)
 
 
 async def _answer_cell(execution: Execution, lease: Lease, cell: Cell) -> bool:
@@ -78,7 +101,8 @@ async def _answer_cell(execution: Execution, lease: Lease, cell: Cell) -> bool:
         answer = await execution.call(intent, cell.call, queue_ms)
         if answer is None:
             return False
-        await execution.ledger.record(_recorded(lease, cell, answer, release=cell.reserve))
+        committed = execution.ledger.record(_recorded(lease, cell, answer, release=cell.reserve))
+    await committed
     return True
 
 
@@ -127,8 +151,8 @@ def _recorded(
     )
 
 
-def _open_cells(execution: Execution, lease: Lease, skip_in_flight: bool) -> list[Cell | Unrenderable]:
-    """The cells of a shard that have no answer, after the calls of a dead owner were settled."""
+def _open_questions(execution: Execution, lease: Lease, skip_in_flight: bool) -> list[Question]:
+    """What a shard has no answer to, after the calls of a dead owner were settled."""
     run, first, last = execution.run, lease.first_position, lease.last_position
     with transaction() as connection:
         resolve_abandoned(connection, run.id, first, last, skip=skip_in_flight)
@@ -136,10 +160,18 @@ def _open_cells(execution: Execution, lease: Lease, skip_in_flight: bool) -> lis
         attempts = last_attempts(connection, run.id, first, last)
         cases = cases_of(connection, run.dataset_id, run.chosen, first, last)
     return [
-        _cell(execution, stored, key, attempts.get((key, 0), 0) + 1)
+        (stored, key, attempts.get((key, 0), 0) + 1)
         for stored, key in _interleaved(cases, len(run.variants), run.repeats, run.seed)
         if key not in answered
     ]
+
+
+def _ready(
+    execution: Execution, questions: Sequence[Question]
+) -> tuple[list[Cell | Unrenderable], dict[bytes, CachedAnswer]]:
+    """The cells of some questions, and which of them a recorded answer serves."""
+    cells = [_cell(execution, *question) for question in questions]
+    return cells, _cached(execution, cells)
 
 
 def _interleaved(

@@ -41,6 +41,8 @@ class Execution:
     slots: asyncio.Semaphore
     drain_seconds: float
     cache_days: int
+    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Prompts are made ready by one thread at a time: what is needed first is ready first."""
     _open: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def render(self, variant: int, stored: StoredCase) -> list[Message]:

@@ -257,7 +257,7 @@ def _verdict(
         whys += [
             (SEVERITIES.index(each.severity), f"{label}: {each.score.why}")
             for label, each in judged
-            if each.passed is False or (each.passed is None and each.severity != "minor")
+            if not (passed := each.passed) and (passed is False or each.severity != "minor")
         ]
     why = min(whys)[1] if whys else _first_error(errors)
     if bench.seats[position]:
@@ -300,7 +300,8 @@ def _tally(tallies: dict[str, dict[str, Any]], label: str, judged: Judged) -> No
             "threshold": judged.threshold,
         },
     )
-    tally["unscored" if judged.passed is None else "passed" if judged.passed else "failed"] += 1
+    passed = judged.passed
+    tally["unscored" if passed is None else "passed" if passed else "failed"] += 1
     tally["sum"] += judged.value or 0.0
 
 

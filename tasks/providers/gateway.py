@@ -16,7 +16,7 @@ from types import TracebackType
 
 from evaluations.answers import Answer, ErrorKind, Usage
 from evaluations.errors import AssayError, unknown_name
-from evaluations.pricing import PriceBook, Prices, cost, estimate_tokens, possible_cost, token_bound
+from evaluations.pricing import Bound, PriceBook, Prices, cost, estimate_tokens, token_bound
 from tasks.providers.base import Call, CallError, Provider, Reply, Target, Workspace
 from tasks.providers.limits import DEFAULT_CONCURRENCY, Breaker, Concurrency, Pace
 
@@ -76,6 +76,7 @@ class _Lane:
     __slots__ = (
         "attempts",
         "backoff_wait_s",
+        "bound",
         "breaker",
         "concurrency",
         "paces",
@@ -100,6 +101,7 @@ class _Lane:
             self.paces.append((Pace(target.tokens_per_minute), True))
         self.provider: Provider | None = None
         self.prices: Prices | None = None
+        self.bound: Bound | None = None
         self.priced_on: date | None = None
         self.attempts = self.retries = self.rate_limited = 0
         self.slot_wait_s = self.backoff_wait_s = 0.0
@@ -397,6 +399,7 @@ class Gateway:
         today = self._today()
         if lane.priced_on != today:
             lane.prices, lane.priced_on = self._prices.prices_of(lane.target.model, today), today
+            lane.bound = None if lane.prices is None else Bound.of(lane.prices)
         return lane.prices
 
     def possible_cost(self, call: Call) -> Decimal | None:
@@ -416,7 +419,8 @@ class Gateway:
         prompt = sum(token_bound(str(message.get("content", ""))) + 8 for message in call.messages)
         if call.output_schema is not None:
             prompt += token_bound(str(call.output_schema))
-        return possible_cost(prompt, output, self._prices_of(lane))
+        self._prices_of(lane)
+        return None if lane.bound is None else lane.bound.most(prompt, output)
 
     # What happened
 

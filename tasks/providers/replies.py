@@ -43,6 +43,9 @@ def usage_of(reported: Any) -> tuple[Usage, bool]:
     if not (prompt or completion):
         return Usage(), False
     cached = written = reasoning = 0
+    if isinstance(reported, dict) and len(reported) <= 3 and "total_tokens" in reported:
+        # Nothing but both counts and their sum, as most endpoints have it.
+        return Usage(input_tokens=prompt, output_tokens=completion), True
     if about_prompt := field_of(reported, "prompt_tokens_details"):
         cached = _count(about_prompt, "cached_tokens")
         written = _count(about_prompt, "cache_creation_tokens") or _count(about_prompt, "cache_write_tokens")

@@ -104,16 +104,15 @@ _ANSWER_COLUMNS = """status text, error_type text, error_message text, text text
     cache_write_tokens int, output_tokens int, reasoning_tokens int, cost numeric, latency_ms float8,
     model_returned text"""
 
-_WRITE = f"""
-WITH given AS MATERIALIZED (SELECT %(batch)s::json AS batch),
-held AS MATERIALIZED (
-    SELECT s.shard, s.fence FROM run_shards s, given,
-        json_to_recordset(given.batch -> 'leases') AS claimed(shard int, fence bigint)
+_HELD_AND_ANSWERED = f"""
+WITH held AS MATERIALIZED (
+    SELECT s.shard, s.fence FROM run_shards s,
+        json_to_recordset(%(leases)s::json) AS claimed(shard int, fence bigint)
     WHERE s.run_id = %(run)s AND s.worker_id = %(worker)s AND s.shard = claimed.shard AND s.fence = claimed.fence
     FOR SHARE OF s
 ),
 arrived AS MATERIALIZED (
-    SELECT a.* FROM given, json_to_recordset(given.batch -> 'answers') AS a(
+    SELECT a.* FROM json_to_recordset(%(answers)s::json) AS a(
         n int, shard int, fence bigint, position int, variant int, repeat int, attempt int, usage_known bool,
         cached_cost numeric, queue_ms float8, finish_reason text, tries int, from_cache bool, fallback_model text,
         contaminated bool, simulated bool, prompt_hash text, cache_key text, raw jsonb, release numeric,
@@ -136,8 +135,10 @@ written AS (
 settled AS (
     SELECT a.n, w.id, a.cost, a.release FROM arrived a JOIN written w USING (position, variant, repeat)
 ),
+"""
+_JUDGED = f"""
 replies AS MATERIALIZED (
-    SELECT j.* FROM given, json_to_recordset(given.batch -> 'judgements') AS j(
+    SELECT j.* FROM json_to_recordset(%(judgements)s::json) AS j(
         n int, shard int, fence bigint, position int, variant int, repeat int, role int, attempt int,
         answer_id bigint, scorer text, "order" int, request_hash text, release numeric, {_ANSWER_COLUMNS})
     JOIN held USING (shard, fence)
@@ -170,12 +171,18 @@ done AS (
     SELECT coalesce(sum(cost), 0) AS cost, coalesce(sum(release), 0) AS release
     FROM (SELECT cost, release FROM settled UNION ALL SELECT cost, release FROM settled_judgements) AS both_kinds
 ),
+"""
+_NOT_JUDGED = """
+settled_judgements AS (SELECT n, id FROM settled WHERE false),
+done AS (SELECT coalesce(sum(cost), 0) AS cost, coalesce(sum(release), 0) AS release FROM settled),
+"""
+_OPENED = """
 budget AS MATERIALIZED (
     SELECT cap, reserved, spent, at_risk FROM run_budgets WHERE run_id = %(run)s FOR UPDATE
 ),
 wanted AS (
     SELECT i.*, sum(coalesce(i.reserve, 0)) OVER (ORDER BY i.n) AS up_to
-    FROM given, json_to_recordset(given.batch -> 'intents') AS i(
+    FROM json_to_recordset(%(intents)s::json) AS i(
         n int, shard int, fence bigint, position int, variant int, repeat int, role int, attempt int, reserve numeric)
     JOIN held USING (shard, fence)
 ),
@@ -202,6 +209,10 @@ SELECT (SELECT coalesce(json_agg(shard), '[]') FROM held),
        (SELECT coalesce(json_agg(json_build_array(n, id)), '[]') FROM settled_judgements),
        (SELECT coalesce(json_agg(g.n), '[]') FROM granted g JOIN opened USING (position, variant, repeat, role))
 """
+
+_WRITE = _HELD_AND_ANSWERED + _NOT_JUDGED + _OPENED
+_WRITE_JUDGED = _HELD_AND_ANSWERED + _JUDGED + _OPENED
+"""With judgements, for batches that have some: to look for their calls costs more than all the rest."""
 
 _WITHDRAW = """
 WITH gone AS (
@@ -246,6 +257,9 @@ class Ledger:
             ).fetchone()
             assert row is not None
             await connection.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_CLASS, row[0]))
+            # One plan for all writes, made before the first call waits for it: they differ in length alone.
+            await connection.execute("SET plan_cache_mode = force_generic_plan")
+            await connection.execute(_WRITE, _parameters(run_id, row[0]), prepare=True)
         return cls(connection, run_id, row[0])
 
     async def __aenter__(self) -> Self:
@@ -286,10 +300,13 @@ class Ledger:
                 },
             )
 
-    async def record(self, recorded: Recorded) -> int:
-        """Commit an answer and settle its reservation; gives the answer's id. Raises LeaseLost."""
+    def record(self, recorded: Recorded) -> asyncio.Future[int]:
+        """Hand over an answer; awaited, it is committed and its reservation settled, and gives the answer's id.
+
+        What is handed over later is committed later or in the same transaction. Raises LeaseLost.
+        """
         key, answer = recorded.key, recorded.answer
-        return await self._enqueue(
+        return self._enqueue(
             self._answers,
             recorded.lease,
             _reply(answer)
@@ -314,10 +331,10 @@ class Ledger:
             },
         )
 
-    async def judged(self, judgement: Judgement) -> int:
-        """Commit a judge's reply and settle its reservation. Raises LeaseLost."""
+    def judged(self, judgement: Judgement) -> asyncio.Future[int]:
+        """Hand over a judge's reply; awaited, it is committed and its reservation settled. Raises LeaseLost."""
         intent = judgement.intent
-        return await self._enqueue(
+        return self._enqueue(
             self._judgements,
             intent.lease,
             _reply(judgement.reply)
@@ -346,6 +363,8 @@ class Ledger:
         try:
             while True:
                 await self._wake.wait()
+                # A turn of the loop: whoever takes over the slot of an answer hands in the next intent just now.
+                await asyncio.sleep(0)
                 self._wake.clear()
                 batches = self._intents, self._answers, self._judgements
                 self._intents, self._answers, self._judgements = [], [], []
@@ -374,33 +393,45 @@ class Ledger:
 
     async def _write(self, intents: list[_Pending], answers: list[_Pending], judgements: list[_Pending]) -> None:
         leases, self._leases = self._leases, {}
-        batch = {
-            "leases": [{"shard": shard, "fence": fence} for shard, fence in leases.items()],
-            "intents": _numbered(intents),
-            "answers": _numbered(answers),
-            "judgements": _numbered(judgements),
-        }
-        written = _json(batch)
-        for secret in self._secrets:
-            written = written.replace(secret, HIDDEN.encode())
-        parameters = {"batch": written.decode(), "run": self.run_id, "worker": self.worker_id}
-        row = await self._once_more_on_deadlock(parameters)
+        parameters = _parameters(
+            self.run_id,
+            self.worker_id,
+            leases=self._written([{"shard": shard, "fence": fence} for shard, fence in leases.items()]),
+            intents=self._written(_numbered(intents)),
+            answers=self._written(_numbered(answers)),
+        )
+        if judgements:
+            parameters["judgements"] = self._written(_numbered(judgements))
+        row = await self._once_more_on_deadlock(_WRITE_JUDGED if judgements else _WRITE, parameters)
         held = set(row[0])
         _resolve(answers, dict(row[1]), held)
         _resolve(judgements, dict(row[2]), held)
         _resolve(intents, dict.fromkeys(row[3], 0), held, refused=BudgetExhausted)
 
-    async def _once_more_on_deadlock(self, parameters: dict[str, Any]) -> Sequence[Any]:
+    def _written(self, rows: list[dict[str, Any]]) -> str:
+        """Rows as JSON, without any secret that a provider may have repeated."""
+        written = _json(rows)
+        for secret in self._secrets:
+            written = written.replace(secret, HIDDEN.encode())
+        return written.decode()
+
+    async def _once_more_on_deadlock(self, statement: str, parameters: dict[str, Any]) -> Sequence[Any]:
         """A claim takes its locks in another order than a write; Postgres then ends one of the two, unharmed."""
         while True:
             try:
-                cursor = await self._connection.execute(_WRITE, parameters, prepare=True)
+                cursor = await self._connection.execute(statement, parameters, prepare=True)
             except psycopg.errors.DeadlockDetected:
                 continue
             row = await cursor.fetchone()
             assert row is not None
             found: Sequence[Any] = row
             return found
+
+
+def _parameters(
+    run_id: UUID, worker_id: int, leases: str = "[]", intents: str = "[]", answers: str = "[]"
+) -> dict[str, Any]:
+    return {"run": run_id, "worker": worker_id, "leases": leases, "intents": intents, "answers": answers}
 
 
 def _numbered(pending: list[_Pending]) -> list[dict[str, Any]]:

@@ -427,6 +427,20 @@ def test_no_call_costs_more_than_was_reserved_for_it(
     assert spent <= reserved
 
 
+def test_what_is_reserved_is_the_dearest_price_that_the_length_allows() -> None:
+    prices = prices_of(
+        a_row("input", "0.000003"),
+        a_row("input", "0.000002", tier_start=1_000),
+        a_row("cache_write", "0.000004"),
+        a_row("output", "0.00001"),
+        a_row("output", "0.00003", tier_start=5_000),
+    )
+    assert possible_cost(0, 10, prices) == 10 * Decimal("0.00001")
+    assert possible_cost(1_000, 10, prices) == 1_000 * Decimal("0.000004") + 10 * Decimal("0.00001")
+    assert possible_cost(5_000, 10, prices) == 5_000 * Decimal("0.000004") + 10 * Decimal("0.00001")
+    assert possible_cost(5_001, 10, prices) == 5_001 * Decimal("0.000004") + 10 * Decimal("0.00003")
+
+
 def test_what_cannot_be_priced_cannot_be_reserved() -> None:
     assert possible_cost(100, 100, prices_of(a_row("input"))) is None
     assert possible_cost(100, 100, None) is None

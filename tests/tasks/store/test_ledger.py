@@ -6,12 +6,23 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from evaluations.answers import Answer, Usage
 from tasks.store.answers import abandoned_calls, answers_between, resolve_abandoned
 from tasks.store.database import transaction
 from tasks.store.leases import claim, finish, owners, renew
-from tasks.store.ledger import BudgetExhausted, CellKey, Intent, Lease, LeaseLost, Ledger, Recorded, storable
+from tasks.store.ledger import (
+    LOCK_CLASS,
+    BudgetExhausted,
+    CellKey,
+    Intent,
+    Lease,
+    LeaseLost,
+    Ledger,
+    Recorded,
+    storable,
+)
 from tasks.store.runs import progress_of
 from tests.builders import a_run, an_answer
 
@@ -37,6 +48,16 @@ def recorded(lease: Lease, key: CellKey, answer: Answer, release: Decimal | None
         cache_key=None,
         release=release,
     )
+
+
+async def gone(worker_id: int) -> None:
+    """Wait until the server has noticed that a worker's connection was closed."""
+    while True:
+        with transaction() as connection:
+            question = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :c AND objid = :w")
+            if not connection.execute(question, {"c": LOCK_CLASS, "w": worker_id}).scalar_one():
+                return
+        await asyncio.sleep(0.01)
 
 
 async def test_an_answer_is_read_back_as_it_was_recorded(store: str) -> None:
@@ -77,6 +98,36 @@ async def test_the_second_answer_to_a_cell_is_refused(store: str) -> None:
             await ledger.record(recorded(lease, key, an_answer("second"), attempt=2))
     with transaction() as connection:
         assert [stored.answer.text for stored in answers_between(connection, run_id, 0, 9)] == ["first"]
+
+
+async def test_an_intent_is_never_there_before_an_answer_that_was_handed_over_before_it(store: str) -> None:
+    run_id = a_run(cases=40, shard=40)
+
+    def open_calls() -> int:
+        with transaction() as connection:
+            return int(
+                connection.execute(
+                    text("""
+                        SELECT count(*) FROM calls c WHERE NOT EXISTS (
+                            SELECT FROM answers a WHERE (a.run_id, a.position) = (c.run_id, c.position))
+                    """)
+                ).scalar_one()
+            )
+
+    async with await Ledger.join(store, run_id, "test") as ledger:
+        lease = claimed(run_id, ledger)
+        slots, seen = 3, []
+        first = [ledger.open(Intent(CellKey(n, 0, 0), lease, 1)) for n in range(slots)]
+        await asyncio.gather(*first)
+        answers = []
+        for n in range(40 - slots):
+            # Its slot goes on to the next call before the answer is committed.
+            answers.append(ledger.record(recorded(lease, CellKey(n, 0, 0), an_answer())))
+            await ledger.open(Intent(CellKey(n + slots, 0, 0), lease, 1))
+            assert answers[-1].done()
+            seen.append(open_calls())
+        await asyncio.gather(*answers)
+    assert set(seen) == {slots}
 
 
 async def test_a_stale_owner_can_write_neither_intents_nor_answers(store: str) -> None:
@@ -194,6 +245,7 @@ async def test_calls_left_open_by_a_dead_worker_are_listed_and_resolved(store: s
     with transaction() as connection:
         assert resolve_abandoned(connection, run_id, 0, 9, skip=skip) == 0  # still alive
     await dead.close()
+    await gone(dead.worker_id)
     with transaction() as connection:
         [listed] = abandoned_calls(connection, run_id)
         assert (listed.case_id, listed.resolution, listed.reserved) == ("c-0", None, CENT)
