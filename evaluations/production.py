@@ -332,7 +332,7 @@ class Spending:
     """Of the interval of each group's trend, so that all of a table together keep 95 %."""
     by_day: Mapping[date, Facts]
     by_feature: Mapping[str, Mapping[date, Facts]]
-    """Days of the window, and a week before it for averages, of each feature; the dearest first."""
+    """Days of the window, and two weeks before it for averages, of each feature; the dearest first."""
     peaks: tuple[Peak, ...]
     weekly: tuple[Part, ...]
     monthly: tuple[Part, ...]
@@ -387,7 +387,7 @@ def spending_of(window: Window, hours: tuple[HourOfWeek, ...], users: Users) -> 
             name: {
                 day: facts
                 for day, facts in per_day(window.facts, 0, name).items()
-                if first - timedelta(days=WEEK - 1) <= day <= last
+                if first - timedelta(weeks=2) < day <= last
             }
             for name in features
         },

@@ -68,7 +68,8 @@ def percent_interval(low: float, high: float) -> str:
 
 def points(change: float) -> str:
     """A change of a share, in points of a hundred, always with its sign: "+5.6 pts"."""
-    return f"{change * 100:+.1f} pts".replace("-", MINUS)
+    # Adding zero turns the -0.0 that rounding can leave into 0.0.
+    return f"{round(change * 100, 1) + 0.0:+.1f} pts".replace("-", MINUS)
 
 
 def money(usd: Decimal, *, trim: bool = False) -> str:

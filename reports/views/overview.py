@@ -346,11 +346,16 @@ def _daily(overview: Overview) -> Figure:
 
 
 def averaged(values: list[float | None]) -> list[float | None]:
-    """For each day the mean of it and the six before; None until there are seven, and where one is unknown."""
+    """For each day the mean of it and the six before; None until there are seven.
+
+    For a day without data counts the same weekday of the week before, if that is known.
+    """
+    filled = [
+        values[index - WEEK] if value is None and index >= WEEK else value for index, value in enumerate(values)
+    ]  # fmt: skip
     found: list[float | None] = []
     for index in range(len(values)):
-        week = values[max(index - WEEK + 1, 0) : index + 1]
-        known = [value for value in week if value is not None]
+        known = [value for value in filled[max(index - WEEK + 1, 0) : index + 1] if value is not None]
         found.append(sum(known) / WEEK if len(known) == WEEK else None)
     return found
 
@@ -481,6 +486,7 @@ def _method(overview: Overview) -> tuple[str, ...]:
         "A day stands out when its cost is at least 1.5 times the median of the same weekday in the other weeks and "
         "four robust standard deviations beyond it, or when its error rate is surely more than 2 pts above that of "
         "the other days.",
+        "In a 7-day average, a day without data is replaced by the same weekday of the week before. "
         "The error rate is errors of requests that said how they ended. p95 comes from merged histograms and is at "
         "most 1% off. Quality is the mean of judged requests. Cost is that of priced requests; cost per success counts "
         "what failures cost, too.",

@@ -189,7 +189,7 @@ def _kpis(spending: Spending) -> tuple[Kpi, ...]:
         return Kpi(label=label, value=value, note=note, spark=spark)
 
     def was(value: str | None) -> str:
-        return f"{value} in the {count(spending.window.days)} days before" if before and value else ""
+        return f"; {value} in the {count(spending.window.days)} days before" if before and value else ""
 
     return (
         card(
@@ -203,19 +203,19 @@ def _kpis(spending: Spending) -> tuple[Kpi, ...]:
         card(
             "Cost per request",
             money(total.cost_per_request),
-            f"n = {count(total.priced)}. {was(money(before.cost_per_request)) if before else ''}".strip(),
+            f"n = {count(total.priced)}{was(money(before.cost_per_request)) if before else ''}",
             lambda facts: _float(facts.cost_per_request),
         ),
         card(
             "Cost per success",
             money(total.cost_per_success, unknown="unknown"),
-            f"n = {count(total.whole_successes)}. {was(money(before.cost_per_success)) if before else ''}".strip(),
+            f"n = {count(total.whole_successes)}{was(money(before.cost_per_success)) if before else ''}",
             lambda facts: _float(facts.cost_per_success),
         ),
         card(
             "Prompt tokens from cache",
             share(total.cached_share),
-            f"of {count(total.prompt_tokens)}. {was(share(before.cached_share)) if before else ''}".strip(),
+            f"of {count(total.prompt_tokens)}{was(share(before.cached_share)) if before else ''}",
             lambda facts: facts.cached_share,
         ),
     )
@@ -237,14 +237,23 @@ def _stack(spending: Spending) -> Figure:
     if smooth:
         since = max(since, window.freshness.known_from + timedelta(days=WEEK - 1))
     days = [day for day in _window_days(spending) if day >= since]
+    known = {day for facts in spending.by_feature.values() for day in facts}
+    # A day on which nobody asked anything is a gap in the data: its weekday is taken from the week before.
+    over = [
+        [
+            each if each in known else each - timedelta(days=WEEK)
+            for each in (day - timedelta(days=n) for n in range(WEEK if smooth else 1))
+        ]
+        for day in days
+    ]
     priced = [name for name, facts in spending.by_feature.items() if any(each.cost for each in facts.values())]
     layers = [
-        _layer(name, [_spent(spending.by_feature[name], day, smooth) for day in days], words.named(name), smooth)
+        _layer(name, [_spent(spending.by_feature[name], each) for each in over], words.named(name), smooth)
         for name in priced[: LAYERS - 1 if len(priced) > LAYERS else LAYERS]
     ]
     rest = priced[len(layers) :]
     if rest:
-        values = [sum(_spent(spending.by_feature[name], day, smooth) for name in rest) for day in days]
+        values = [sum(_spent(spending.by_feature[name], each) for name in rest) for each in over]
         layers.append(_layer("", values, f"{count(len(rest))} others", smooth))
     title = _stack_title(spending)
     return figure(
@@ -272,10 +281,9 @@ def _stack(spending: Spending) -> Figure:
     )
 
 
-def _spent(days: Mapping[date, Facts], day: date, smooth: bool) -> float:
-    """What a day cost; smooth, the mean of it and the six before."""
-    wanted = [day - timedelta(days=n) for n in range(WEEK if smooth else 1)]
-    return float(sum((days.get(each, NOTHING).cost or Decimal(0) for each in wanted), Decimal(0))) / len(wanted)
+def _spent(days: Mapping[date, Facts], over: Sequence[date]) -> float:
+    """What some days cost on average."""
+    return float(sum((days.get(day, NOTHING).cost or Decimal(0) for day in over), Decimal(0))) / len(over)
 
 
 def _layer(name: str, values: list[float], shown: str, smooth: bool) -> Layer:
@@ -521,6 +529,7 @@ def _method(spending: Spending) -> tuple[str, ...]:
         "Cost per success is all that was paid, failures included, over the successes; facts of a day with unpriced "
         "requests are in neither. Prompt from cache is prompt tokens read from the provider's cache, of all prompt "
         "tokens.",
+        "In a 7-day average, a day without any request is replaced by the same weekday of the week before.",
         f"Days, weeks (ISO) and hours are those of the platform's time zone, {spending.window.timezone}. A change is "
         "told between whole periods alone.",
     )
