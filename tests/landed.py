@@ -16,7 +16,19 @@ from tasks.store.partitions import ensure_partitions
 _numbers = itertools.count(1)
 MORNING = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 COLUMNS = (
-    *("id", "at", "batch_id", "source", "external_id", *DIMENSIONS, "status", "latency_ms", *TOKENS, "usage_known"),
+    *(
+        "id",
+        "at",
+        "batch_id",
+        "source",
+        "external_id",
+        *DIMENSIONS,
+        "subject",
+        "status",
+        "latency_ms",
+        *TOKENS,
+        "usage_known",
+    ),
     *("cache_hit", "cost", "cost_source", "rating", "quality", "confidence"),
 )
 
@@ -87,6 +99,7 @@ def varied(random: np.random.Generator, count: int, first: date, days: int = 1) 
             usage_known=one_of(True, True, False),
             cache_hit=one_of(True, False, None),
             cost=one_of(None, Decimal(int(random.integers(10**12))).scaleb(-12)),
+            subject=one_of(None, bytes([int(random.integers(4))]) * 16),
             rating=one_of(None, int(random.integers(1, 6))),
             quality=one_of(None, float(random.random())),
             confidence=one_of(None, float(random.random())),

@@ -65,7 +65,7 @@ def by_hour_of_week(connection: Connection, first: date, last: date, timezone: s
             SELECT CAST(extract(isodow FROM hour AT TIME ZONE :timezone) AS int) - 1 AS weekday,
                    CAST(extract(hour FROM hour AT TIME ZONE :timezone) AS int) AS hour,
                    sum(requests) AS requests, sum(cost) AS cost
-            FROM usage_hourly WHERE day BETWEEN :first AND :last GROUP BY 1, 2 ORDER BY 1, 2
+            FROM usage_rhythm WHERE day BETWEEN :first AND :last GROUP BY 1, 2 ORDER BY 1, 2
         """),
         {"first": first, "last": last, "timezone": timezone},
     )

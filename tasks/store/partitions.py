@@ -75,7 +75,8 @@ def dropped_days(connection: Connection, table: Partitioned) -> list[tuple[date,
 def drop_before(connection: Connection, table: Partitioned, day: date, actor: str) -> list[Partition]:
     """Retention: drop every partition that ends on or before a day, and remember which. Gives what was dropped.
 
-    The keys of dropped requests stay, so that an old file that comes again does not land again.
+    The keys of dropped requests stay, so that an old file that comes again does not land again. So do the facts of
+    their days, except for those about single persons.
     """
     gone = sorted(each for each in existing(connection, table) if each.ends <= day)
     for partition in gone:
@@ -87,6 +88,8 @@ def drop_before(connection: Connection, table: Partitioned, day: date, actor: st
             """),
             {"table": table, "starts": partition.starts, "ends": partition.ends, "actor": actor},
         )
+    if table == "requests" and gone:
+        connection.execute(text("DELETE FROM usage_subjects WHERE day < :ends"), {"ends": gone[-1].ends})
     return gone
 
 

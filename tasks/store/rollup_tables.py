@@ -30,6 +30,10 @@ class RolledDayRow(Base):
     complete: Mapped[bool]
     """Whether it was over when it was rolled up; what changes after that is a restatement."""
     requests: Mapped[counted]
+    subjects: Mapped[counted | None]
+    """Different persons who asked; null where it was rolled up before they were counted. So is the next."""
+    most_left_out: Mapped[counted | None]
+    """The most requests of a person who is not among the day's `usage_subjects`; 0 when all of them are."""
     content_hash: Mapped[digest]
     """Of all its facts: tells a day that changed from one that was merely rolled up again."""
     rolled_at: Mapped[moment]
@@ -126,3 +130,37 @@ class UsageDailyRow(_Usage, Base):
     latency_p50_ms: Mapped[float | None]
     latency_p95_ms: Mapped[float | None]
     latency_p99_ms: Mapped[float | None]
+
+
+class UsageRhythmRow(Base):
+    """The load of one hour per feature and model: narrow, so that the hours of a quarter's weeks are read at once."""
+
+    __tablename__ = "usage_rhythm"
+    __table_args__ = (
+        UniqueConstraint(
+            *("day", "hour", "feature", "provider", "model"), name="uq_usage_rhythm", postgresql_nulls_not_distinct=True
+        ),
+    )
+    id: Mapped[big_id]
+    day: Mapped[date] = mapped_column(ForeignKey("rolled_days.day", ondelete="CASCADE"))
+    hour: Mapped[moment]
+    feature: Mapped[name_text]
+    provider: Mapped[name_text | None]
+    model: Mapped[name_text | None]
+    requests: Mapped[counted]
+    errors: Mapped[counted]
+    unpriced: Mapped[counted]
+    cost: Mapped[summed | None]
+
+
+class UsageSubjectRow(Base):
+    """What one of a day's heaviest persons used; those with the most requests and those with the highest cost."""
+
+    __tablename__ = "usage_subjects"
+    __table_args__ = (Index("ix_usage_subjects_subject", "subject"),)
+    day: Mapped[date] = mapped_column(ForeignKey("rolled_days.day", ondelete="CASCADE"), primary_key=True)
+    subject: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    """The pseudonym that its requests carry."""
+    requests: Mapped[counted]
+    unpriced: Mapped[counted]
+    cost: Mapped[summed | None]

@@ -18,6 +18,7 @@ from evaluations.errors import AssayError
 from evaluations.histograms import EDGES
 from evaluations.rollups import (
     DIMENSIONS,
+    HEAVIEST,
     MEASURES,
     PROMPT_TOKENS,
     REPLY_TOKENS,
@@ -29,6 +30,8 @@ from evaluations.rollups import (
 )
 
 DEFAULT_TIMEZONE = "UTC"
+FACTS = ("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects")
+"""The tables that hold facts of a day."""
 _LOCK_CLASS = 0x4153_5352
 """First half of the advisory lock of a day; the second is its number since 2000."""
 
@@ -78,7 +81,24 @@ ROLL_UP = f"""
         SELECT :day, hour, {_DIMS}, {_MEASURED}, {_HISTOGRAM} FROM numbered),
     sums AS (SELECT number, {_DIMS}, {_SUMS} FROM numbered GROUP BY number, {_DIMS}),
     joined AS (SELECT number, array_agg(latency) AS latencies
-        FROM numbered, unnest(latencies) AS latency GROUP BY number)
+        FROM numbered, unnest(latencies) AS latency GROUP BY number),
+    rhythm AS (
+        INSERT INTO usage_rhythm (day, hour, feature, provider, model, requests, errors, unpriced, cost)
+        SELECT :day, hour, feature, provider, model, sum(requests), sum(errors), sum(unpriced), sum(cost)
+        FROM hours GROUP BY hour, feature, provider, model),
+    persons AS (
+        SELECT subject, count(*) AS requests, {_OF_REQUESTS["unpriced"]} AS unpriced, sum(cost) AS cost
+        FROM requests WHERE {_ON_THE_DAY} AND subject IS NOT NULL GROUP BY subject),
+    ranked AS MATERIALIZED (
+        SELECT *, least(row_number() OVER (ORDER BY requests DESC, subject),
+                        row_number() OVER (ORDER BY cost DESC NULLS LAST, subject)) AS rank FROM persons),
+    heaviest AS (
+        INSERT INTO usage_subjects (day, subject, requests, unpriced, cost)
+        SELECT :day, subject, requests, unpriced, cost FROM ranked WHERE rank <= :heaviest),
+    counted AS (
+        UPDATE rolled_days SET subjects = (SELECT count(*) FROM ranked),
+            most_left_out = (SELECT coalesce(max(requests), 0) FROM ranked WHERE rank > :heaviest)
+        WHERE day = :day)
     INSERT INTO usage_daily (day, {_DIMS}, {_MEASURED}, latency_histogram,
                              latency_p50_ms, latency_p95_ms, latency_p99_ms)
     SELECT :day, {_DIMS}, {_MEASURED}, {_HISTOGRAM}, shares[1], shares[2], shares[3]
@@ -86,7 +106,7 @@ ROLL_UP = f"""
         SELECT percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency) AS shares
         FROM unnest(latencies) AS latency) AS exact
 """
-"""Both kinds of facts of a day by one statement, which sees the requests at one moment."""
+"""All facts of a day by one statement, which sees the requests at one moment."""
 
 _TOTALS = f"""
     SELECT coalesce(sum(requests), 0) AS requests, coalesce(sum(successes), 0) AS successes,
@@ -106,7 +126,8 @@ def _hashed(table: str, *more: str) -> str:
 _CONTENT_HASH = f"""
     SELECT md5(coalesce(string_agg(line, '' ORDER BY line COLLATE "C"), '')) FROM (
         {_hashed("usage_hourly", "hour AT TIME ZONE 'UTC'")} UNION ALL
-        {_hashed("usage_daily", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms")}) AS facts
+        {_hashed("usage_daily", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms")} UNION ALL
+        SELECT md5(CAST(ROW(subject, requests, unpriced, cost) AS text)) FROM usage_subjects WHERE day = :day) AS facts
 """
 
 
@@ -268,14 +289,16 @@ def _claim(connection: Connection, day: date, timezone: str, actor: str) -> None
 
 
 def _rewrite(connection: Connection, day: date, begins: datetime, ends: datetime, timezone: str) -> None:
-    for table in ("usage_hourly", "usage_daily"):
+    for table in FACTS:
         connection.execute(text(f"DELETE FROM {table} WHERE day = :day"), {"day": day})
     # A day's groups are to stay in memory; compiling the statement would cost more than it saves. The planner takes
     # every request for a group of its own, as it knows nothing of hours, and would sort them all by ten columns.
     connection.execute(
         text("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off; SET LOCAL enable_sort = off"),
     )
-    connection.execute(text(ROLL_UP), {"day": day, "begins": begins, "ends": ends, "timezone": timezone})
+    connection.execute(
+        text(ROLL_UP), {"day": day, "begins": begins, "ends": ends, "timezone": timezone, "heaviest": HEAVIEST}
+    )
     connection.execute(text("SET LOCAL enable_sort TO DEFAULT"))
 
 

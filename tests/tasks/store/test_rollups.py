@@ -51,6 +51,12 @@ def tables() -> str:
             table = "usage_daily" if "daily" in own else "usage_hourly"
             rows = connection.execute(text(f"SELECT {own}, {columns} FROM {table}"))
             found.update("\n".join(sorted(repr(tuple(row)) for row in rows)).encode())
+        for table, own in (
+            ("usage_subjects", "day, subject, requests, unpriced, cost"),
+            ("usage_rhythm", "day, hour, feature, provider, model, requests, errors, unpriced, cost"),
+        ):
+            rows = connection.execute(text(f"SELECT {own} FROM {table}"))
+            found.update("\n".join(sorted(repr(tuple(row)) for row in rows)).encode())
         found.update(repr(sorted(content_hashes(connection).items())).encode())
     return found.hexdigest()
 
@@ -70,6 +76,24 @@ def test_sums_of_a_day_are_those_of_its_requests_to_the_last_digit(timezone: str
         expected = sums_of_requests(mine, dimension)
         assert sums_of_facts("usage_daily", dimension) == expected
         assert sums_of_facts("usage_hourly", dimension) == expected
+
+
+def test_the_load_of_hours_is_that_of_the_hourly_facts() -> None:
+    landed(*varied(np.random.default_rng(6), 200, DAY))
+    rolled()
+    columns = "hour, feature, provider, model"
+    with transaction() as connection:
+        differing = connection.execute(
+            text(f"""
+                WITH of_hours AS (SELECT {columns}, sum(requests) AS requests, sum(errors) AS errors,
+                         sum(unpriced) AS unpriced, sum(cost) AS cost FROM usage_hourly GROUP BY {columns}),
+                    of_load AS (SELECT {columns}, requests, errors, unpriced, cost FROM usage_rhythm)
+                (SELECT * FROM of_hours EXCEPT SELECT * FROM of_load)
+                UNION ALL (SELECT * FROM of_load EXCEPT SELECT * FROM of_hours)
+            """)
+        ).all()
+        assert connection.execute(text("SELECT sum(requests) FROM usage_rhythm")).scalar_one() == 200
+    assert differing == []
 
 
 def sums_of_facts(table: str, dimension: str | None) -> dict[Any, dict[str, Any]]:
@@ -308,7 +332,8 @@ def test_rolling_a_day_up_reads_the_partition_of_its_month_alone() -> None:
             text("INSERT INTO rolled_days VALUES (:day, 'UTC', true, 0, '', now(), 'test')"), {"day": DAY}
         )
         plan = connection.execute(
-            text(f"EXPLAIN {rollups.ROLL_UP}"), {"day": DAY, "begins": begins, "ends": ends, "timezone": "UTC"}
+            text(f"EXPLAIN {rollups.ROLL_UP}"),
+            {"day": DAY, "begins": begins, "ends": ends, "timezone": "UTC", "heaviest": 1},
         ).scalars()
         read = {word[:16] for line in plan for word in line.split() if word.startswith("requests_2026")}
     assert read == {"requests_2026_05"}
