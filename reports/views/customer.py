@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from evaluations.customer import SENTIMENTS, CustomerFacts, Measure, clear_change, left_out_words
 from evaluations.impact import Impact
-from evaluations.roi import Roi, SeedRoi, Swing, break_even
+from evaluations.roi import Assumptions, Roi, SeedRoi, Swing, break_even
 from reports import charts
 from reports.charts import FULL, HALF, Bar, Dot
 from reports.format import count, decimal, moment, money, one_line, share, share_interval
@@ -179,19 +179,19 @@ def _times(facts: CustomerFacts) -> Figure:
     measures = [facts.measures[name] for name in ("resolution_time_ai", "resolution_time_escalated")]
     known = [measure for measure in measures if measure.estimate is not None]
     people = facts.measures["resolution_time_ai"].baseline
-    rows = [
-        Bar(
-            label=measure.metric.title.removeprefix("Time to resolution, "),
-            value=None if measure.estimate is None else measure.estimate.value,
-            text=words.told(measure).replace("95% CI ", ""),
-            driver=index == 0,
-        )
-        for index, measure in enumerate(measures)
+    shown = [
+        (measure.metric, measure.metric.title.removeprefix("Time to resolution, "), measure.estimate)
+        for measure in measures
     ]
     if people is not None:
-        metric = facts.measures["resolution_time_ai"].metric
-        text = f"{words.estimate_text(metric, people)} ({words.interval_text(metric, people)}), n = {count(people.n)}"
-        rows.append(Bar(label="people alone", value=people.value, text=text))
+        shown.append((measures[0].metric, "people alone", people))
+    rows, cells = [], []
+    for index, (metric, name, estimate) in enumerate(shown):
+        value = words.estimate_text(metric, estimate)
+        n = 0 if estimate is None else estimate.n
+        number = None if estimate is None else estimate.value
+        rows.append(Bar(label=name, value=number, text=f"{value} · n = {count(n)}", driver=index == 0))
+        cells.append((Cell(name), Cell(value, number), Cell(words.interval_text(metric, estimate)), Cell(count(n), n)))
     title = "How long a resolution takes"
     if len(known) == 2:
         alone, passed = (measure.estimate.value for measure in known if measure.estimate is not None)
@@ -200,13 +200,18 @@ def _times(facts: CustomerFacts) -> Figure:
     return figure(
         "fig-times",
         title,
-        "Median time to resolution with its 95% interval; open tickets count as not resolved yet.",
+        "Median time to resolution; open tickets count as not resolved yet.",
         HALF,
         lambda width: charts.bars(
             rows, width, value_name="Median",
             label="Median time to resolution: " + "; ".join(f"{row.label} {row.text}" for row in rows) + ".",
         ),
-        table=None,
+        table=Table(
+            caption="Median time to resolution",
+            columns=(Column("tickets", "Tickets"), Column("median", "Median", right=True),
+                     Column("interval", "95% interval"), Column("n", "n", right=True)),
+            rows=tuple(cells),
+        ),
     )  # fmt: skip
 
 
@@ -223,7 +228,6 @@ def _csat(facts: CustomerFacts) -> Figure:
                         driver=stars >= 4))  # fmt: skip
         cells.append((Cell(str(stars), float(stars)), Cell(count(number), float(number)), Cell(share(part), part)))
     silent = csat.asked - csat.rated
-    rows.append(Bar(label="not rated", value=float(silent), text=f"{count(silent)} of {count(csat.asked)}"))
     satisfied, response = facts.measures["csat_satisfied"], facts.measured("csat_response")
     title = (
         f"{share(satisfied.estimate.value)} of those who answered gave 4 or 5"
@@ -389,7 +393,7 @@ def _tracked(facts: CustomerFacts) -> Table:
 
 def _definitions(facts: CustomerFacts) -> Table:
     return Table(
-        caption="Definitions",
+        caption="What each measure counts",
         columns=(Column("metric", "Measure"), Column("definition", "Formula", wide=True),
                  Column("differs", "Against the common one", wide=True)),
         rows=tuple(
@@ -404,10 +408,10 @@ def _definitions(facts: CustomerFacts) -> Table:
 
 
 def _worth(month: Roi | None, theirs: SeedRoi | None) -> Table:
-    columns = (Column("item", "A month like this"), Column("amount", "Amount", right=True),
+    columns = (Column("item", "Item"), Column("amount", "Amount", right=True),
                Column("how", "How", wide=True))  # fmt: skip
     if month is None:
-        return Table(caption="What it is worth", columns=columns, rows=(), empty="No deflection was measured.")
+        return Table(caption="A month like this", columns=columns, rows=(), empty="No deflection was measured.")
     volume, given = month.volume, month.given
     tickets = count(round(volume.tickets))
     deflected = count(round(volume.tickets * volume.deflection))
@@ -419,7 +423,7 @@ def _worth(month: Roi | None, theirs: SeedRoi | None) -> Table:
          Cell(f"{deflected} deflected of {tickets} tickets, at {money(given.handling)} each: {money(given.hourly)} an "
               f"hour, {given.minutes:f} minutes (assumed)")),
         (Cell("AI"), _cost(month.ai), Cell(f"{per_ticket} a ticket, for all {tickets}, also those it failed")),
-        (Cell("Infrastructure"), _cost(month.infrastructure), Cell("stated; runs whether or not anybody asks")),
+        (Cell("Infrastructure"), _cost(month.infrastructure), Cell(_infrastructure(given))),
         (Cell("Rework"), _cost(month.rework), Cell(f"{came_back} came back and cost a person after all")),
         (Cell("Net a month"), _amount(month.net),
          Cell("before " + ", ".join(month.not_counted) if month.not_counted else "everything counted")),
@@ -437,7 +441,13 @@ def _worth(month: Roi | None, theirs: SeedRoi | None) -> Table:
             (Cell("By the source documents"), _amount(theirs.net),
              Cell(f"AI cost on deflected tickets alone, no infrastructure, no rework{back}"))
         )  # fmt: skip
-    return Table(caption="What it is worth", columns=columns, rows=tuple(rows))
+    return Table(caption="A month like this", columns=columns, rows=tuple(rows))
+
+
+def _infrastructure(given: Assumptions) -> str:
+    if given.infrastructure is None:
+        return "not stated: ASSAY_AI_INFRASTRUCTURE_USD"
+    return "as stated; it runs whether or not anybody asks"
 
 
 def _amount(amount: Decimal) -> Cell:
@@ -456,7 +466,7 @@ def _swings(month: Roi | None, swings: tuple[Swing, ...]) -> Figure | None:
     room = max(max(nets) - min(nets), abs(float(month.net)), 1.0) * 0.06
     rows = [
         Dot(
-            label=swing.name.capitalize(),
+            label=words.capital(swing.name),
             value=float(month.net),
             low=min(float(swing.at_low.net), float(swing.at_high.net)),
             high=max(float(swing.at_low.net), float(swing.at_high.net)),
@@ -489,13 +499,13 @@ def _sensitivity(swings: tuple[Swing, ...]) -> Table:
     return Table(
         caption="What the month rests on",
         columns=(
-            Column("input", "Input"), Column("low", "Low", right=True), Column("net_low", "Net a month", right=True),
-            Column("high", "High", right=True), Column("net_high", "Net a month then", right=True),
+            Column("input", "Input"), Column("low", "Low", right=True), Column("net_low", "Net at low", right=True),
+            Column("high", "High", right=True), Column("net_high", "Net at high", right=True),
             Column("why", "Where the ends come from", wide=True),
         ),
         rows=tuple(
             (
-                Cell(swing.name.capitalize()), Cell(_input(swing.name, swing.low), float(swing.low)),
+                Cell(words.capital(swing.name)), Cell(_input(swing.name, swing.low), float(swing.low)),
                 _amount(swing.at_low.net), Cell(_input(swing.name, swing.high), float(swing.high)),
                 _amount(swing.at_high.net), Cell(swing.why),
             )

@@ -100,7 +100,7 @@ def headline(facts: CustomerFacts, month: Roi | None) -> Headline:
             "warn", "Nothing can be said of resolutions:", f" of {count(facts.tickets.total, 'ticket')} none has "
             "a known outcome."
         )  # fmt: skip
-    tone: Tone = {"met": "good", "missed": "bad", "open": "warn", "": "plain"}[deflection.against_target]  # type: ignore[assignment]
+    tone = _tone(facts)
     verdict = {
         "met": f"within the target of {target_text(deflection.metric)}",
         "missed": f"outside the target of {target_text(deflection.metric)}",
@@ -109,9 +109,29 @@ def headline(facts: CustomerFacts, month: Roi | None) -> Headline:
     bounds = interval_text(deflection.metric, deflection.estimate)
     few = f" Only {count(deflection.estimate.n, 'ticket')}." if deflection.estimate.n < FEW else ""
     return Headline(
-        tone, f"The AI resolves {share(deflection.estimate.value)} of tickets on its own",
-        f" (95% CI {bounds}), {verdict}.{few} {_worth(month)}",
-    )  # fmt: skip
+        tone,
+        f"The AI resolves {share(deflection.estimate.value)} of tickets on its own",
+        f" (95% CI {bounds}), {verdict}{_lasting(facts)}.{few} {_worth(month)}".rstrip(),
+    )
+
+
+def _tone(facts: CustomerFacts) -> Tone:
+    """Good only where resolutions last as well: a deflection that comes back is none."""
+    deflection, lasting = facts.measures["deflection"].against_target, facts.measures["fcr"].against_target
+    if deflection == "missed":
+        return "bad"
+    return "good" if (deflection, lasting) == ("met", "met") else "warn"
+
+
+def _lasting(facts: CustomerFacts) -> str:
+    back = facts.measured("came_back")
+    return (
+        ""
+        if back is None
+        else f", but {share(back.value)} of them come back"
+        if back.value > 0
+        else ", and none came back"
+    )
 
 
 def _worth(month: Roi | None) -> str:
@@ -124,12 +144,16 @@ def _worth(month: Roi | None) -> str:
 
 
 def facts_shown(facts: CustomerFacts, month: Roi | None) -> tuple[Fact, ...]:
-    """Money, risk, what changed, what is not known and what to do: in that order."""
+    """Money, risk and what is not known, what changed and what to do: in that order."""
     return (
         Fact(label="Money", status=None, sentences=(_money(month),), link=("What it rests on", "roi")),
-        Fact(label="Risk", status=None, sentences=(_risk(facts),)),
+        Fact(
+            label="Risk",
+            status=None,
+            sentences=tuple(each for each in (_risk(facts), _unknown(facts)) if each),
+            link=("Every measure", "measures"),
+        ),
         Fact(label="Since the window before", status=None, sentences=(_changed(facts),)),
-        Fact(label="Not known", status=None, sentences=(_unknown(facts),), link=("Every measure", "measures")),
         Fact(label="Next step", status=None, sentences=(_next_step(facts),)),
     )
 
@@ -190,7 +214,7 @@ def _unknown(facts: CustomerFacts) -> str:
         )
     if facts.unpriced:
         said.append(f"{count(facts.unpriced, 'request')} of unknown cost")
-    return f"{_capital('; '.join(said))}." if said else "Every ticket has an outcome, a rating and a cost."
+    return f"{capital('; '.join(said))}." if said else ""
 
 
 def _next_step(facts: CustomerFacts) -> str:
@@ -239,7 +263,8 @@ def _listed(names: tuple[str, ...] | list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _capital(sentence: str) -> str:
+def capital(sentence: str) -> str:
+    """The sentence with its first letter large, the others as they are: AI stays AI."""
     return sentence[:1].upper() + sentence[1:]
 
 
