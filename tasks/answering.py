@@ -9,7 +9,7 @@ open intents than slots, and whatever a killed process may have paid for stands 
 import asyncio
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeAlias
@@ -59,12 +59,17 @@ Question: TypeAlias = tuple[StoredCase, CellKey, int]
 """A case, the cell of it that is open, and the number of its next attempt."""
 
 
-async def answer_shard(execution: Execution, lease: Lease, *, skip_in_flight: bool) -> bool:
+async def answer_shard(
+    execution: Execution, lease: Lease, *, skip_in_flight: bool, meanwhile: Callable[[int], Awaitable[bool]]
+) -> bool:
     """Answer every cell of a shard that has no answer; True when none is left.
+
+    While the last calls are under way, `meanwhile` may see to the cases before them: it gets the position up to which
+    all are answered. It is not called where the calls of a shard are few.
 
     Raises LeaseLost when another worker took the shard over, InfrastructureError when the ledger fails.
     """
-    running: list[asyncio.Task[bool]] = []
+    running: list[asyncio.Future[bool]] = []
     try:
         async with execution.preparing:
             asked = await asyncio.to_thread(_open_questions, execution, lease, skip_in_flight)
@@ -74,8 +79,11 @@ async def answer_shard(execution: Execution, lease: Lease, *, skip_in_flight: bo
                 cells, cached = await asyncio.to_thread(_ready, execution, asked[at : at + PORTION])
                 calls = [_answer(execution, lease, cell, cached) for cell in cells]
                 running.append(asyncio.create_task(execution.run_together(calls)))
-        finished = await asyncio.gather(*running)
-        return all(finished) and len(running) * PORTION >= len(asked)
+        whole = len(running) * PORTION >= len(asked)
+        before_last = await asyncio.gather(*running[:-1])
+        if whole and before_last and all(before_last):
+            running.append(asyncio.ensure_future(meanwhile(asked[len(before_last) * PORTION][0].position - 1)))
+        return whole and all(await asyncio.gather(*running))
     finally:
         for portion in running:
             portion.cancel()

@@ -30,11 +30,20 @@ RunShard = Callable[[UUID, Lease, InFlight], Awaitable[bool]]
 async def run_shard(run_id: UUID, lease: Lease, in_flight: InFlight) -> bool:
     """Answer and score the cases of one shard; True when none of them is left open."""
     execution = execution_of(run_id)
-    done = False
-    try:
-        done = await answer_shard(execution, lease, skip_in_flight=in_flight == "skip")
+    done, scored = False, lease.first_position - 1
+
+    async def score(last: int) -> bool:
+        """Score what comes after the cases that are scored, up to this position."""
+        nonlocal scored
+        first, scored = scored + 1, last
         asker = LedgerAsker(execution, lease, await asyncio.to_thread(_attempts, execution, lease))
-        await score_shard(execution.run, execution.panel, lease.first_position, lease.last_position, asker)
+        await score_shard(execution.run, execution.panel, first, last, asker)
+        return True
+
+    try:
+        # Only the cases of the last calls are left to be scored when these have come back.
+        done = await answer_shard(execution, lease, skip_in_flight=in_flight == "skip", meanwhile=score)
+        await score(lease.last_position)
     except LeaseLost:
         # Its new owner carries on; what was committed here is in the ledger.
         return False
