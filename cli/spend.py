@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from cli.rollup import DAY
+from cli.rollup import DAY, restatement_as_json
 
 if TYPE_CHECKING:
     from evaluations.spend import Period, SpendLine
@@ -96,16 +96,6 @@ def _as_json(found: "Spending") -> str:
                 }
                 for line in found.lines
             ],
-            "restatements": [
-                {
-                    "day": each.day.isoformat(),
-                    "at": each.at.isoformat(),
-                    "rows": each.rows,
-                    "why": each.why(),
-                    "before": each.before.as_json(),
-                    "after": each.after.as_json(),
-                }
-                for each in found.restatements
-            ],
+            "restatements": [restatement_as_json(each) for each in found.restatements],
         }
     )

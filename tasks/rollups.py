@@ -1,11 +1,14 @@
 """Rolling days up: which ones, each in a transaction of its own, and what came of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, timedelta
+from zoneinfo import available_timezones
 
-from evaluations.errors import AssayError
+from evaluations.errors import AssayError, unknown_name
 from evaluations.wording import count
 from tasks.settings import settings
 from tasks.store import rollups
@@ -14,6 +17,20 @@ from tasks.store.rollups import RolledUp
 
 MOST_DAYS = 3660
 """A range of more than ten years is a mistyped date."""
+
+Told = Callable[[int, int, RolledUp], None]
+"""Is told after each day: how many are done, of how many, and what came of it."""
+_told: ContextVar[Told | None] = ContextVar("told", default=None)
+
+
+@contextmanager
+def telling(told: Told) -> Iterator[None]:
+    """Whoever rolls days up within tells how far it is; a flow in between need not know of it."""
+    token = _told.set(told)
+    try:
+        yield
+    finally:
+        _told.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +72,22 @@ def roll_up_days(days: Sequence[date] | None) -> RolledDays:
         with transaction() as connection:
             days = rollups.dirty_days(connection)
     rolled = []
+    told = _told.get()
     for day in days:
         with transaction() as connection:
             rolled.append(rollups.roll_up(connection, day, actor=settings().actor))
+        if told is not None:
+            told(len(rolled), len(days), rolled[-1])
     return RolledDays(tuple(rolled))
+
+
+def change_timezone(timezone: str) -> int:
+    """Part days by the midnights of another IANA zone. Gives how many days are marked to be rolled up again.
+
+    Raises AssayError for a zone that nobody knows.
+    """
+    known = available_timezones()
+    if timezone not in known:
+        raise AssayError(unknown_name("time zone", timezone, sorted(known)))
+    with transaction() as connection:
+        return rollups.set_timezone(connection, timezone, settings().actor)

@@ -1,7 +1,7 @@
 """assay rollup, spend and sample-traffic as a person uses them."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -96,6 +96,10 @@ def test_performance_prints_rates_with_their_intervals_and_what_was_before(store
         (["spend", "--by", "modle"], "did you mean 'model'?"),
         (["spend", "--from", "yesterday"], "yesterday"),
         (["rollup", "--date", "2026-05-04", "--dirty"], "give one of --date, --from with --to, and --dirty"),
+        (["rollup", "--timezone", "Mars"], "no time zone is named 'Mars'"),
+        (["rollup", "--timezone", "UTC", "--date", "2026-05-04"], "--timezone rolls up every day it moves"),
+        (["rollup", "--json"], "--json goes with --restatements"),
+        (["rollup", "--restatements", "--dirty"], "--restatements only looks"),
         (["rollup", "--to", "2026-05-04"], "a range takes both ends"),
         (["rollup", "--from", "2026-05-04", "--to", "2026-05-01"], "2026-05-04 comes after 2026-05-01"),
         (["sample-traffic", "somewhere", "--days", "3"], "14<=x<=366"),
@@ -113,9 +117,30 @@ def test_rollup_does_the_days_named_or_those_that_changed(store: str) -> None:
     assert "1 day with 1 request rolled up: 1 new." in assay("rollup", "--date", "2026-05-05").out
     assert "1 day with 2 requests rolled up: 1 new." in assay("rollup", "--dirty").out
     ranged = assay("rollup", "--from", "2026-05-04", "--to", "2026-05-06").out
+    assert "10 of 12 days, 2026-05-10 the last" in assay("rollup", "--from", "2026-05-01", "--to", "2026-05-12").err
     assert "3 days with 3 requests rolled up: 2 unchanged, 1 new." in ranged
     assert "No day had changed." in assay("rollup").out
     assert rows(store, "SELECT sum(requests), sum(cost) FROM usage_daily") == [(3, Decimal("3.000000000001"))]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_another_time_zone_rolls_up_again_and_the_restatements_are_listed(store: str) -> None:
+    with transaction() as connection:
+        land(connection, [a_request(at=datetime(2026, 5, 4, hour, tzinfo=UTC)) for hour in (12, 23)])
+    roll_up_days(None)
+    assert assay_here("rollup", "--restatements").out == "No day was restated.\n"
+    told = assay("rollup", "--timezone", "Europe/Berlin").out
+    assert "Days are parted by the midnights of Europe/Berlin: 3 days to be rolled up again." in told
+    assert rows(store, "SELECT day, requests FROM usage_daily ORDER BY day") == [
+        (date(2026, 5, 4), 1),
+        (date(2026, 5, 5), 1),
+    ]
+    [line] = assay_here("rollup", "--restatements").out.splitlines()
+    assert line.startswith("2026-05-04 was restated on")
+    assert line.endswith("2 → 1 requests, $0.01 → $0.00 (the platform's time zone changed).")
+    [listed] = json.loads(assay_here("rollup", "--restatements", "--date", "2026-05-04", "--json").out)
+    assert (listed["before"]["cost"], listed["after"]["cost"]) == ("0.007000000000", "0.003500000000")
+    assert assay_here("rollup", "--restatements", "--date", "2026-05-05").out == "No day was restated.\n"
 
 
 def test_sample_traffic_says_what_it_made_and_what_comes_next(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evaluations.errors import AssayError
-from tasks.rollups import days_between, roll_up_days
+from tasks.rollups import change_timezone, days_between, roll_up_days, telling
 from tasks.sample_traffic import TRUTH, write_sample_traffic
 from tasks.spending import dimensions_named, spending
 from tasks.store.database import transaction
@@ -52,6 +52,21 @@ def test_days_that_changed_are_rolled_up_and_then_none_is_left() -> None:
     assert str(roll_up_days(None)) == "1 day with 2 requests rolled up: 1 restated"
     assert str(roll_up_days(None)) == "No day had changed"
     assert str(roll_up_days([DAY])) == "1 day with 2 requests rolled up: 1 unchanged"
+
+
+@pytest.mark.usefixtures("store")
+def test_whoever_rolls_up_is_told_after_each_day() -> None:
+    told: list[tuple[int, int, date]] = []
+    with telling(lambda done, days, rolled: told.append((done, days, rolled.day))):
+        roll_up_days([DAY, DAY + timedelta(days=1)])
+    roll_up_days([DAY])
+    assert told == [(1, 2, DAY), (2, 2, DAY + timedelta(days=1))]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_time_zone_that_nobody_knows_is_refused_with_the_nearest() -> None:
+    with pytest.raises(AssayError, match="did you mean 'Europe/Berlin'"):
+        change_timezone("Europe/Berlln")
 
 
 @pytest.mark.usefixtures("store")
