@@ -386,12 +386,15 @@ def test_boundaries_spend_what_they_should(fractions: tuple[float, ...], spendin
         assert spent == pytest.approx(0.05, abs=1e-12)
 
 
-def test_repeated_p_reaches_alpha_just_at_the_boundary() -> None:
-    for looks in range(2, 6):
-        z = sequential.boundaries(FIVE[:looks])[-1].z
-        found = sequential.repeated_p([z - 0.02, z + 0.02], FIVE[:looks], "obrien-fleming")
-        assert found[0] > 0.05 > found[1]
-        assert found == pytest.approx([0.05, 0.05], abs=0.004)
+@pytest.mark.parametrize("alpha", [0.4, 0.05, 0.017, 0.01, 0.0003])
+def test_repeated_p_is_the_level_whose_boundary_is_reached(alpha: float) -> None:
+    for looks in (1, 3, 5):
+        z = sequential.boundaries(FIVE[:looks], alpha)[-1].z
+        if np.isinf(z):  # so little is spent at the first look that nothing would stop there
+            assert (looks, alpha) == (1, 0.0003)
+            continue
+        found = float(sequential.repeated_p([z], FIVE[:looks], "obrien-fleming")[0])
+        assert found == pytest.approx(alpha, rel=1e-9 if alpha in (0.05, 0.01) else 0.01)
 
 
 def test_a_share_at_any_time_is_where_robbins_mixture_just_rejects() -> None:
