@@ -112,14 +112,16 @@ def customer_facts(connection: Connection, window: Window, *, held_against_befor
         _make_tickets(connection, window.before())
         before = _measure_all(connection, window.before(), "ai")
     _make_tickets(connection, window)
-    now, humans = _measure_all(connection, window, "ai"), _measure_all(connection, window, "human")
+    tickets = _tickets(connection)
+    now = _measure_all(connection, window, "ai")
+    humans = _measure_all(connection, window, "human") if tickets.by_humans else {}
     measures = {
         metric.name: Measure(
             metric=metric,
             estimate=now[metric.name].estimate,
             left_out=now[metric.name].left_out,
             before=before[metric.name].estimate if before else None,
-            baseline=humans[metric.name].estimate if metric.of_humans else None,
+            baseline=humans[metric.name].estimate if humans and metric.of_humans else None,
         )
         for metric in METRICS
     }
@@ -132,7 +134,7 @@ def customer_facts(connection: Connection, window: Window, *, held_against_befor
         recontact_days=window.recontact_days,
         features=window.features,
         category=window.category,
-        tickets=_tickets(connection),
+        tickets=tickets,
         measures=measures,
         funnel=_funnel(connection),
         outcomes=_outcomes(connection),

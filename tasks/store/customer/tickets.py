@@ -4,6 +4,8 @@ A ticket is all requests of one source and feature with the same `ticket`; a req
 own. It belongs to the window in which it began, and is followed for thirty days before and after.
 """
 
+from collections.abc import Mapping
+
 from evaluations.customer import FOLLOWED_DAYS, SAME_CONTACT_S
 from evaluations.rollups import TOKENS
 
@@ -11,16 +13,74 @@ TICKETS_VERSION = 1
 CLOSED = "('resolved', 'escalated_human', 'escalated_specialist', 'unresolved', 'abandoned')"
 UNPRICED = f"""cost IS NULL AND ({" + ".join(TOKENS)} > 0 OR NOT usage_known AND model IS NOT NULL)"""
 """As the rollups count it: what used nothing costs nothing."""
-# What was said last of a matter holds; what was said first tells how it began.
-_LAST = "(array_agg({0} ORDER BY at DESC, id DESC) FILTER (WHERE {0} IS NOT NULL))[1]"
-_FIRST = "(array_agg({0} ORDER BY at, id) FILTER (WHERE {0} IS NOT NULL))[1]"
-_ESCALATED = """coalesce(bool_or(
-               resolution LIKE 'escalated%' OR escalated_at IS NOT NULL OR escalation_reason IS NOT NULL), false)"""
+_ESCALATED = "resolution LIKE 'escalated%' OR escalated_at IS NOT NULL OR escalation_reason IS NOT NULL"
+
+
+def _first(column: str) -> tuple[str, str]:
+    """What was said first of a matter tells how it began."""
+    return column, f"(array_agg({column} ORDER BY at, id) FILTER (WHERE {column} IS NOT NULL))[1]"
+
+
+def _last(column: str) -> tuple[str, str]:
+    """What was said last of a matter holds."""
+    return column, f"(array_agg({column} ORDER BY at DESC, id DESC) FILTER (WHERE {column} IS NOT NULL))[1]"
+
+
+def _any(condition: str) -> tuple[str, str]:
+    return f"({condition})", f"bool_or({condition})"
+
+
+def _how_many(condition: str) -> tuple[str, str]:
+    return f"CASE WHEN {condition} THEN 1 ELSE 0 END", f"count(*) FILTER (WHERE {condition})"
+
+
+def _when(condition: str) -> tuple[str, str]:
+    return f"CASE WHEN {condition} THEN at END", f"min(at) FILTER (WHERE {condition})"
+
+
+_OF_A_MATTER: Mapping[str, tuple[str, str]] = {
+    "opened": ("at", "min(at)"),
+    "subject": _first("subject"),
+    "category": _first("category"),
+    "taken_by": _first("taker"),
+    "with_people": _any("taker = 'human'"),
+    "last_resolution": _last("resolution"),
+    "escalated": (f"coalesce({_ESCALATED}, false)", f"coalesce(bool_or({_ESCALATED}), false)"),
+    "first_resolved": _when("resolution = 'resolved'"),
+    "first_closed": _when(f"resolution IN {CLOSED}"),
+    "first_closed_s": (
+        f"CASE WHEN resolution IN {CLOSED} THEN resolution_s END",
+        f"(array_agg(resolution_s ORDER BY at, id) FILTER (WHERE resolution IN {CLOSED}))[1]",
+    ),
+    "resolution_s": _last("resolution_s"),
+    "escalation_reason": _first("escalation_reason"),
+    "reopened": _any("reopened"),
+    "rating": _last("rating"),
+    "quality": _last("quality"),
+    "sentiment": _last("sentiment"),
+    "follow_up_required": _any("follow_up_required"),
+    "follow_up_completed": (
+        "coalesce(follow_up_completed, false)",
+        "coalesce(bool_or(follow_up_completed), false)",
+    ),
+    "requests": ("1", "count(*)"),
+    "successes": _how_many("status = 'success'"),
+    "status_unknown": _how_many("status IS NULL"),
+    "cost": ("cost", "sum(cost)"),
+    "unpriced": _how_many(UNPRICED),
+    "batch_id": ("batch_id", "max(batch_id)"),
+}
+"""What a matter has -> how one request says it, and how several say it together."""
+
+
+def _columns(of: int) -> str:
+    return ",\n           ".join(f"{sides[of]} AS {name}" for name, sides in _OF_A_MATTER.items())
+
 
 MATTERS = f"""
 CREATE TEMPORARY TABLE customer_matters ON COMMIT DROP AS
 WITH said AS (
-    SELECT *, CASE WHEN ticket IS NULL THEN external_id END AS alone,
+    SELECT *,
            -- A model took part: that was the AI, whether or not somebody said so. Otherwise nobody knows.
            coalesce(handled_by, CASE WHEN model IS NOT NULL THEN 'ai' END) AS taker
     FROM requests
@@ -28,22 +88,14 @@ WITH said AS (
       AND at >= CAST(:begins AS timestamptz) - INTERVAL '{FOLLOWED_DAYS} days'
       AND at < CAST(:ends AS timestamptz) + INTERVAL '{FOLLOWED_DAYS} days' + make_interval(days => :recontact_days)
 ), matters AS (
-    SELECT source, feature, ticket, alone,
-           min(at) AS opened, {_FIRST.format("subject")} AS subject, {_FIRST.format("category")} AS category,
-           {_FIRST.format("taker")} AS taken_by, bool_or(taker = 'human') AS with_people,
-           {_LAST.format("resolution")} AS last_resolution, {_ESCALATED} AS escalated,
-           min(at) FILTER (WHERE resolution = 'resolved') AS first_resolved,
-           min(at) FILTER (WHERE resolution IN {CLOSED}) AS first_closed,
-           (array_agg(resolution_s ORDER BY at, id) FILTER (WHERE resolution IN {CLOSED}))[1] AS first_closed_s,
-           {_LAST.format("resolution_s")} AS resolution_s,
-           {_FIRST.format("escalation_reason")} AS escalation_reason,
-           bool_or(reopened) AS reopened, {_LAST.format("rating")} AS rating, {_LAST.format("quality")} AS quality,
-           {_LAST.format("sentiment")} AS sentiment, bool_or(follow_up_required) AS follow_up_required,
-           coalesce(bool_or(follow_up_completed), false) AS follow_up_completed,
-           count(*) AS requests, count(*) FILTER (WHERE status = 'success') AS successes,
-           count(*) FILTER (WHERE status IS NULL) AS status_unknown,
-           sum(cost) AS cost, count(*) FILTER (WHERE {UNPRICED}) AS unpriced, max(batch_id) AS batch_id
-    FROM said GROUP BY source, feature, ticket, alone
+    -- Most requests are matters of their own, and those need no grouping.
+    SELECT source, feature, ticket,
+           {_columns(0)}
+    FROM said WHERE ticket IS NULL
+    UNION ALL
+    SELECT source, feature, ticket,
+           {_columns(1)}
+    FROM said WHERE ticket IS NOT NULL GROUP BY source, feature, ticket
 )
 SELECT *,
        -- An escalation is an outcome, even where the outcome was not written.
@@ -62,7 +114,8 @@ SELECT matters.*,
        outcome IN {CLOSED} AS closed,
        (subject IS NOT NULL OR ticket IS NOT NULL OR reopened IS NOT NULL) AS traceable,
        done_at + make_interval(days => :recontact_days) <= CAST(:seen_to AS timestamptz) AS due,
-       coalesce(reopened, false)
+       -- Only a resolution can turn out not to be one.
+       outcome = 'resolved' AND (coalesce(reopened, false)
        -- In another ticket: the same subject about the same feature, and nothing says it is about something else.
        OR subject IS NOT NULL AND EXISTS (
            SELECT FROM customer_matters AS later
@@ -75,7 +128,7 @@ SELECT matters.*,
            SELECT FROM requests AS later
            WHERE later.ticket = matters.ticket AND later.source = matters.source AND later.feature = matters.feature
              AND later.at > matters.done_at + INTERVAL '{SAME_CONTACT_S} seconds'
-             AND later.at <= matters.done_at + make_interval(days => :recontact_days))
+             AND later.at <= matters.done_at + make_interval(days => :recontact_days)))
        AS came_back
 FROM customer_matters AS matters
 WHERE opened >= :begins AND opened < :ends

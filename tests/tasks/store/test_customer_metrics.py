@@ -385,7 +385,7 @@ def fingerprint(sql: str) -> str:
 
 
 FINGERPRINTS = {
-    "tickets v1": "1bb5d61d9c8e",
+    "tickets v1": "3527a8349d81",
     "fcr v1": "e34179d2a1cd",
     "resolution v1": "0dc41b4bb958",
     "durable_resolution v1": "e6bcab27281b",
