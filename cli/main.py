@@ -14,6 +14,7 @@ COMMANDS = {
     "run": ("cli.run", "run", "Run a suite, or go on with a run, and write its report."),
     "rescore": ("cli.rescore", "rescore", "Judge the answers of a run again, without any model call."),
     "runs": ("cli.runs", "runs", "List runs, show one, write its report again."),
+    "experiments": ("cli.experiments", "experiments", "Compare variants: offline on a suite's cases, live on traffic."),
     "prices": ("cli.prices", "prices", "What models cost and since when; bring prices up to the lists."),
     "rollup": ("cli.rollup", "rollup", "Rewrite the facts of days from their requests."),
     "performance": (

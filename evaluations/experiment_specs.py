@@ -18,7 +18,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from evaluations.errors import AssayError
-from evaluations.experiments import Design, Direction, ExperimentType, Metric, Role, metric_named
+from evaluations.experiments import (
+    Aim,
+    Declaration,
+    Design,
+    Direction,
+    ExperimentType,
+    Metric,
+    Role,
+    metric_named,
+)
 from evaluations.flags import DEFAULT
 from evaluations.specs import (
     SECRET_KEY,
@@ -36,10 +45,10 @@ from evaluations.specs import (
     refuse_twins,
     scalars,
 )
+from evaluations.statistics.multiplicity import Correction
 
 Method = Literal["fixed", "group_sequential", "always_valid", "bayesian"]
 Environment = Literal["development", "staging", "production"]
-Correction = Literal["holm", "hochberg", "bonferroni", "bh", "by", "none"]
 
 _TYPES: Mapping[str, ExperimentType] = {
     "prompt-variant": "prompt_variant",
@@ -236,6 +245,35 @@ class ExperimentSpec(Spec):
     def metric(self, given: MetricSpec) -> Metric:
         """What is known of a metric of this experiment."""
         return metric_named(given.metric, self.design)
+
+    @property
+    def declaration(self) -> Declaration:
+        """The same as plain values, for whoever knows no files."""
+        return Declaration(
+            experiment=self.experiment,
+            description=self.description,
+            feature=self.feature,
+            environment=self.environment,
+            design=self.design,
+            type=self.type,
+            suite=self.suite,
+            control=self.control.name,
+            variants=tuple(variant.name for variant in self.variants),
+            aims=tuple(
+                Aim(
+                    metric=self.metric(given),
+                    role=role,
+                    direction=given.direction or self.metric(given).direction,
+                    minimum_effect=given.minimum_effect,
+                    margin=given.margin,
+                )
+                for role, given in self.metrics
+            ),
+            method=self.method,
+            alpha=self.alpha,
+            power=self.power,
+            correction=self.correction,
+        )
 
     @property
     def config_hash(self) -> str:

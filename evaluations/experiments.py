@@ -220,6 +220,57 @@ def metric_named(name: str, design: Design) -> Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """A metric with its part in an experiment, and with what counts as a difference."""
+
+    metric: Metric
+    role: Role
+    direction: Direction
+    """Which way is good here."""
+    minimum_effect: float | None
+    """The smallest difference worth finding, in the metric's unit."""
+    margin: float | None
+    """Differences within it do not matter, in the metric's unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What an experiment declared before its start."""
+
+    experiment: str
+    description: str
+    feature: str
+    environment: str
+    design: Design
+    type: ExperimentType
+    suite: str | None
+    control: str
+    variants: tuple[str, ...]
+    """All of them, the control too, in the order of the file."""
+    aims: tuple[Aim, ...]
+    """The primary one first."""
+    method: str
+    alpha: float
+    power: float
+    correction: str
+
+    @property
+    def primary(self) -> Aim:
+        return self.aims[0]
+
+    @property
+    def offline(self) -> bool:
+        return self.design == "paired_offline"
+
+    def aim(self, metric: str) -> Aim:
+        """Raises KeyError for a metric that was not declared."""
+        for aim in self.aims:
+            if aim.metric.name == metric:
+                return aim
+        raise KeyError(metric)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What was concluded of an experiment, by rule or by a person. The latest one holds; none is ever changed."""
 

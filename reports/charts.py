@@ -154,11 +154,11 @@ def dot_plot(
     # In a narrow picture the words of a row stand above its dot: lines then keep to the band of the dot.
     bands = [(top + row_height * index + 23, top + row_height * index + 49) for index in range(len(rows))]
     spans = bands if narrow else [(top - 6, bottom)]
-    marks += _axis_across(ticks(low, high, 4 if narrow else 6), place, spans, bottom, tick, width)
+    marks += axis_across(ticks(low, high, 4 if narrow else 6), place, spans, bottom, tick, width)
     if limit is not None:
         for start, end in bands if narrow else [(top - 10, bottom)]:
             marks.append(line(place(limit), start, place(limit), end, stroke="ink", width=1.25, dash="4 3"))
-        anchor, at = _kept_inside(place(limit), text_width(limit_text, 12, 600), width)
+        anchor, at = kept_inside(place(limit), text_width(limit_text, 12, 600), width)
         marks.append(text(at, top - 18, limit_text, fill="ink", anchor=anchor, weight=600, numbers=True))
     if not narrow:
         n_end, value_end = left - 20, right + (78 if wide else 62)
@@ -174,7 +174,7 @@ def dot_plot(
         middle = y + (36 if narrow else row_height / 2)
         if index and not narrow:
             marks.append(line(0, y, width, y, stroke="grid"))
-        marks += _dot(row, place, middle, low, high)
+        marks += interval_mark(row, place, middle, low, high)
         baseline = y + 15 if narrow else middle + 4.5
         told = f"{row.value_text} ({row.interval_text})" if row.interval_text else row.value_text
         strong = 600 if row.value is not None else None
@@ -339,7 +339,7 @@ def histogram(
     marks += _named_lines([(name, value, place(value)) for name, value in lines], top, bottom, width, tick)
     if limited and limit is not None:
         # Below the axis: above it the named lines and the bars leave no quiet place.
-        anchor, at = _kept_inside(place(limit), text_width(limit_text, 12, 600), width)
+        anchor, at = kept_inside(place(limit), text_width(limit_text, 12, 600), width)
         marks.append(text(at, bottom + 37, limit_text, fill="warn", anchor=anchor, weight=600))
         height += 18
     for index, number in enumerate(shown):
@@ -387,7 +387,7 @@ def scatter(
     marks.append(line(left, bottom, right, bottom, stroke="axis"))
     for value in ticks(0.0, x_high, 3 if narrow else 6):
         words = x_tick(value)
-        anchor, at = _kept_inside(across(value), text_width(words), width)
+        anchor, at = kept_inside(across(value), text_width(words), width)
         marks.append(line(across(value), bottom, across(value), bottom + 5, stroke="axis"))
         marks.append(text(at, bottom + 19, words, anchor=anchor, numbers=True))
     frontier = sorted((spot for spot in spots if spot.best), key=lambda spot: (spot.x, spot.y))
@@ -465,9 +465,9 @@ def waterfall(
         (top + row_height * index + (22 if narrow else 0), top + row_height * (index + 1)) for index in range(len(rows))
     ]
     spans = bars_at if narrow else [(top, bottom)]
-    marks += _axis_across(ticks(low, last, 3 if narrow else 6), place, spans, bottom, tick, width)
+    marks += axis_across(ticks(low, last, 3 if narrow else 6), place, spans, bottom, tick, width)
     if ended and end is not None:
-        anchor, at = _kept_inside(place(end), text_width(end_text, 12, 600), width)
+        anchor, at = kept_inside(place(end), text_width(end_text, 12, 600), width)
         for begins, ends in spans:
             marks.append(line(place(end), begins, place(end), ends, stroke="ink", width=1.25, dash="4 3"))
         marks.append(text(at, top - 6, end_text, fill="ink", anchor=anchor, weight=600))
@@ -514,7 +514,7 @@ def _domain(rows: Sequence[Dot], limit: float | None, bounds: tuple[float, float
     return (low, high) if high > low else bounds
 
 
-def _dot(row: Dot, place: Callable[[float], float], y: float, low: float, high: float) -> list[Markup]:
+def interval_mark(row: Dot, place: Callable[[float], float], y: float, low: float, high: float) -> list[Markup]:
     """The interval and its dot; a bound beyond the picture ends in an arrow head."""
     if row.value is None or math.isnan(row.value):
         return []
@@ -538,21 +538,21 @@ def _dot(row: Dot, place: Callable[[float], float], y: float, low: float, high: 
     return marks
 
 
-def _axis_across(
+def axis_across(
     values: Sequence[float], place: Callable[[float], float], spans: Sequence[tuple[float, float]], bottom: float,
     tick: Callable[[float], str], width: int,
 ) -> list[Markup]:  # fmt: skip
     marks: list[Markup] = []
     for value in values:
         words = tick(value)
-        anchor, at = _kept_inside(place(value), text_width(words), width)
+        anchor, at = kept_inside(place(value), text_width(words), width)
         for start, end in spans:
             marks.append(line(place(value), start, place(value), end, stroke="grid"))
         marks.append(text(at, bottom + 18, words, anchor=anchor, numbers=True))
     return marks
 
 
-def _kept_inside(x: float, long: float, width: float) -> tuple[str, float]:
+def kept_inside(x: float, long: float, width: float) -> tuple[str, float]:
     """Anchor and place of a label centred on `x`, unless it would leave the picture."""
     if x - long / 2 < 0:
         return "start", 0.0

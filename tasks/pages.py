@@ -19,6 +19,7 @@ from evaluations.production import (
 )
 from evaluations.wording import count
 from tasks.customer import publish_customer
+from tasks.experiment_pages import publish_experiment
 from tasks.publishing import publish_request, write_report
 from tasks.settings import settings
 from tasks.store import facts, rollups, spend
@@ -63,7 +64,10 @@ PAGES: Mapping[str, Publish] = {
     "customer": publish_customer,
 }
 """The pages that nightly writes, in this order: name -> what writes it."""
-PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {"request": lambda id: publish_request(id).html}
+PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {
+    "request": lambda id: publish_request(id).html,
+    "experiment": publish_experiment,
+}
 """Pages about one thing, by its id: name -> what writes it."""
 
 

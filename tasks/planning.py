@@ -59,6 +59,8 @@ class RunRequest:
     quarantine: bool = False
     use_cache: bool = True
     allow_unpriced: bool = False
+    variants: tuple[str, ...] = ()
+    """Only these variants of the suite, by their labels; none: all of them."""
     kind: str = "suite"
 
 
@@ -101,6 +103,7 @@ def plan_run(request: RunRequest, told: Told = lambda _: None) -> Plan:
         max_cost=request.max_cost,
         max_time=request.max_time,
         concurrency=request.concurrency,
+        variants=request.variants,
     )
     panel = Panel(loaded.spec, loaded.folder)
     for target in targets_of(loaded.spec).values():

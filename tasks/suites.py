@@ -28,6 +28,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from evaluations.errors import AssayError, unknown_name
+from evaluations.experiment_specs import ExperimentSpec
 from evaluations.specs import (
     SCORER_KEYS,
     ContractSpec,
@@ -73,11 +74,13 @@ def load_suite(
     max_cost: Decimal | None = None,
     max_time: float | str | None = None,
     concurrency: int | None = None,
+    variants: Sequence[str] = (),
 ) -> LoadedSuite:
     """The suite in a file, or in the folder of that name under `datasets/`, with what was asked for on top.
 
     `models` keeps only these: labels of the suite, or model ids that it does not know yet. `prompts` keeps only
-    these: names, labels (name@version) or files of the suite, or files named from the working directory.
+    these: names, labels (name@version) or files of the suite, or files named from the working directory. `variants`
+    keeps only these of what the models, prompts and parameter sets make together, by their labels.
     Raises AssayError that lists every problem with file, line and column.
     """
     path = find_suite(name)
@@ -100,9 +103,10 @@ def load_suite(
     ]
     chosen = _chosen_prompts(known, prompts) if prompts else tuple(prompt for _, prompt in known)
     try:
-        variants = variants_of(asked, chosen)
+        laid_out = variants_of(asked, chosen)
     except ValueError as problem:
         raise AssayError(f"{document.place(('prompts',))}: {problem}") from None
+    kept = _kept(laid_out, variants)
     return LoadedSuite(
         spec=asked,
         path=path,
@@ -110,8 +114,8 @@ def load_suite(
         root=root,
         dataset_folder=dataset,
         prompts=chosen,
-        variants=variants,
-        content_hash=suite_hash(asked, variants),
+        variants=kept,
+        content_hash=suite_hash(asked, kept),
     )
 
 
@@ -250,6 +254,15 @@ def _chosen_prompts(known: Sequence[tuple[str, PromptSpec]], wanted: Sequence[st
 # Scorers
 
 
+def _kept(laid_out: tuple[VariantSpec, ...], labels: Sequence[str]) -> tuple[VariantSpec, ...]:
+    """The variants of these labels, in the order of the suite; all of them where none is named."""
+    known = [variant.label for variant in laid_out]
+    for label in labels:
+        if label not in known:
+            raise AssayError(unknown_name("variant of this suite", label, known))
+    return tuple(variant for variant in laid_out if not labels or variant.label in labels)
+
+
 def _check_scorers(spec: SuiteSpec, document: Document) -> None:
     """Names and setting names, so that a slip is answered with its line; values are the scorer's to check."""
     from evaluations.scoring import ASKING, SCORERS, settings_schema
@@ -278,7 +291,7 @@ def _check_scorers(spec: SuiteSpec, document: Document) -> None:
 
 
 def schemas() -> Mapping[str, dict[str, Any]]:
-    """The JSON Schemas of the three kinds of file, by file name; bare names are allowed where the specs take them."""
+    """The JSON Schemas of the four kinds of file, by file name; bare names are allowed where the specs take them."""
     suite = _closed(SuiteSpec.model_json_schema())
     suite["$defs"] |= _scorer_schemas()
     text = {"type": "string"}
@@ -306,10 +319,18 @@ def schemas() -> Mapping[str, dict[str, Any]]:
     variables["patternProperties"] = {key: {"anyOf": [kinds, value]} for key, value in typed.items()}
     contract = _closed(ContractSpec.model_json_schema())
     _allow_single(contract)
+    experiment = _closed(ExperimentSpec.model_json_schema())
+    for name in ("secondary", "guardrails"):
+        items = experiment["properties"][name]
+        items["items"] = {"anyOf": [text, items["items"]]}
+    _allow(experiment, "primary", text)
+    _allow(experiment, "max_duration", text)
+    _allow_single(experiment)
     return {
         "suite.schema.json": _titled(suite, "A suite of Assay"),
         "prompt.schema.json": _titled(prompt, "A prompt of Assay"),
         "contract.schema.json": _titled(contract, "A dataset contract of Assay"),
+        "experiment.schema.json": _titled(experiment, "An experiment of Assay"),
     }
 
 

@@ -16,20 +16,9 @@ from tasks.store.partitions import ensure_partitions
 _numbers = itertools.count(1)
 MORNING = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 COLUMNS = (
-    *(
-        "id",
-        "at",
-        "batch_id",
-        "source",
-        "external_id",
-        *DIMENSIONS,
-        "subject",
-        "status",
-        "latency_ms",
-        *TOKENS,
-        "usage_known",
-    ),
-    *("cache_hit", "cost", "cost_source", "rating", "quality", "confidence"),
+    *("id", "at", "batch_id", "source", "external_id", *DIMENSIONS, "experiment", "variant", "subject"),
+    *("status", "latency_ms", *TOKENS, "usage_known", "cache_hit", "cost", "cost_source"),
+    *("rating", "quality", "confidence"),
 )
 
 

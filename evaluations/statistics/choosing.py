@@ -244,7 +244,7 @@ def _paired(name: str) -> Callable[[Pair, float], Outcome]:
     def run(pair: Pair, confidence: float) -> Outcome:
         import numpy as np
 
-        from evaluations.statistics import clusters, paired, resampling
+        from evaluations.statistics import bounded, clusters, paired, resampling
 
         treatment, control = _arrays(pair, name)
         generator = np.random.default_rng(pair.seed)
@@ -266,6 +266,8 @@ def _paired(name: str) -> Callable[[Pair, float], Outcome]:
                 return paired.wilcoxon(control, treatment, confidence=confidence)
             case "sign-flip":
                 return _short(pair, resampling.sign_flip(gain, generator, confidence=confidence))
+            case "betting":
+                return bounded.bounded_mean(gain, generator, low=-1.0, high=1.0, confidence=confidence)
             case "cluster-robust":
                 return clusters.cluster_robust(gain, list(groups), confidence=confidence)
             case _:
@@ -305,13 +307,15 @@ TESTS: Final[Mapping[str, Test]] = {
     "mcnemar-exact": Test(run=_paired("mcnemar-exact")),
     "paired-t": Test(run=_paired("paired-t"), differences=_paired_differences),
     "sign-flip": Test(run=_paired("sign-flip")),
-    "wilcoxon": Test(run=_paired("wilcoxon")),
+    # Its shift is no difference of means: it is zero where most cases score the same, whatever the others lose.
+    "wilcoxon": Test(run=_paired("wilcoxon"), same_unit=False),
+    "betting": Test(run=_paired("betting")),
     "cluster-robust": Test(run=_paired("cluster-robust")),
     "cluster-bootstrap": Test(run=_paired("cluster-bootstrap")),
 }
-PAIRED: Final = frozenset({"mcnemar", "mcnemar-exact", "paired-t", "sign-flip", "wilcoxon", "cluster-robust"}) | {
-    "cluster-bootstrap"
-}
+PAIRED: Final = frozenset(
+    ("mcnemar", "mcnemar-exact", "paired-t", "sign-flip", "wilcoxon", "betting", "cluster-robust", "cluster-bootstrap")
+)
 
 
 # The rule
@@ -367,10 +371,17 @@ RULE: Final[tuple[Line, ...]] = (
     ),
     Line(
         design="paired_offline",
-        kinds=ANY,
+        kinds=("binary", "bounded"),
+        when="a value from 0 to 1 for each case, the mean over its repeats",
+        fits=_always,
+        tests=("paired-t", "betting"),
+    ),
+    Line(
+        design="paired_offline",
+        kinds=("skewed", "ratio"),
         when="a value for each case, the mean over its repeats",
         fits=_always,
-        tests=("paired-t", "sign-flip", "wilcoxon"),
+        tests=("paired-t", "cluster-bootstrap"),
     ),
     Line(
         design="live_split",

@@ -97,12 +97,13 @@ class ExperimentEstimateRow(Base):
     metric: Mapped[name_text] = mapped_column(primary_key=True)
     variant: Mapped[name_text] = mapped_column(primary_key=True)
     role: Mapped[name_text]
-    n_variant: Mapped[int] = mapped_column(BigInteger)
-    n_control: Mapped[int] = mapped_column(BigInteger)
+    n: Mapped[int] = mapped_column(BigInteger)
+    """Cases, or units of both arms."""
     value: Mapped[float | None]
     """Variant minus control, in the metric's unit; null when it could not be determined."""
     low: Mapped[float | None]
     high: Mapped[float | None]
+    confidence: Mapped[float]
     p: Mapped[float | None]
     p_adjusted: Mapped[float | None]
     method: Mapped[str]

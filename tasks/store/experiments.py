@@ -319,7 +319,7 @@ def due_to_start(connection: Connection, now: datetime) -> list[StoredExperiment
     rows = connection.execute(
         text(f"""
             SELECT {_COLUMNS} FROM {_FROM}
-            WHERE e.status = 'scheduled' AND e.starts_at <= :now ORDER BY e.starts_at, e.id
+            WHERE e.status = 'scheduled' AND e.starts_at <= :now ORDER BY e.starts_at, e.recorded_at, e.name
         """),
         {"now": now},
     )

@@ -106,9 +106,10 @@ def upgrade() -> None:
         "experiment_estimates",
         sa.Column("analysis_id", sa.BigInteger(), nullable=False),
         *(_text(name) for name in ("metric", "variant", "role")),
-        sa.Column("n_variant", sa.BigInteger(), nullable=False),
-        sa.Column("n_control", sa.BigInteger(), nullable=False),
-        *(sa.Column(name, sa.Float(), nullable=True) for name in ("value", "low", "high", "p", "p_adjusted")),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        *(sa.Column(name, sa.Float(), nullable=True) for name in ("value", "low", "high")),
+        sa.Column("confidence", sa.Float(), nullable=False),
+        *(sa.Column(name, sa.Float(), nullable=True) for name in ("p", "p_adjusted")),
         _prose("method"),
         _text("verdict"),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,375 @@
+"""The page of an experiment: everything that is known of it, gathered after a look, written with its twins."""
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection
+
+from evaluations.arms import CaseValues
+from evaluations.composite import CompositeScore, Measured, Profile, Sensitivity, composite, profile_named, sensitivity
+from evaluations.errors import AssayError
+from evaluations.experiment_results import (
+    ArmResult,
+    Difference,
+    DiffLine,
+    Disagreement,
+    Distribution,
+    ExperimentResult,
+    PastLook,
+    Step,
+)
+from evaluations.experiment_specs import ExperimentSpec
+from evaluations.specs import VariantSpec
+from reports.files import jsonable
+from tasks.experiment_analysis import Looked, LookedAt, look_at, under_way
+from tasks.publishing import write_report
+from tasks.settings import settings
+from tasks.store import decisions, experiment_data
+from tasks.store.database import transaction
+from tasks.store.datasets import dataset_of
+from tasks.store.experiment_data import CallTotals
+from tasks.store.experiments import StoredExperiment, events_of
+from tasks.store.runs import StoredRun, run_of
+
+MOST_DISAGREEMENTS = 40
+BINS = 20
+CONTEXT_LINES = 2
+
+
+def publish_experiment(name: str) -> Path:
+    """Look at an experiment and write its page. Gives the page.
+
+    Raises AssayError for one that there is not, or that never started.
+    """
+    looked = look_at(under_way(name))
+    publish_experiments(looked)
+    for why in looked.failed.values():
+        raise AssayError(why)
+    return page_of(looked.looks[0].experiment)
+
+
+def publish_experiments(looked: LookedAt) -> list[Path]:
+    """Write the pages of experiments that were looked at."""
+    return [_publish(each) for each in looked.looks]
+
+
+def page_of(experiment: StoredExperiment) -> Path:
+    """Where the page of an experiment is; the id keeps names that look alike apart."""
+    safe = re.sub(r"[^A-Za-z0-9]+", "-", experiment.name).strip("-").lower()[:60] or "experiment"
+    return settings().reports_folder / f"experiment-{safe}-{str(experiment.id)[:8]}" / "report.html"
+
+
+def _publish(looked: Looked) -> Path:
+    from reports.experiment_twins import as_csv, as_html, as_json
+
+    result = result_of(looked)
+    page = page_of(looked.experiment)
+    again = f"assay report experiment {looked.experiment.name}"
+    for name, parts in (
+        ("estimates.csv", as_csv(result)),
+        ("report.json", [as_json(result)]),
+        ("report.html", [as_html(result)]),
+    ):
+        write_report(page.parent / name, parts, about="The experiment", again=again)
+    return page
+
+
+def result_of(looked: Looked, scored_by: Profile | None = None) -> ExperimentResult:
+    """All that is known of an experiment after a look at it; `scored_by` goes before the profile it declared."""
+    experiment = looked.experiment
+    with transaction() as connection:
+        looks = decisions.looks_of(connection, experiment.id)
+        life = events_of(connection, experiment.id)
+        run = None if experiment.run_id is None else run_of(connection, experiment.run_id)
+        variants = {} if run is None else _variants(experiment.spec, run)
+        arms = _arms(connection, looked, run, variants)
+        disagreements, in_all = _disagreements(connection, looked, run)
+        measured = [_measured(looked, arm) for arm in arms]
+        profile = scored_by or profile_named(experiment.spec.scoring_profile)
+        control = experiment.spec.control.name
+        shown = looked.comparison is not None
+        return ExperimentResult(
+            id=str(experiment.id),
+            declared=experiment.spec.declaration,
+            status=experiment.status,
+            config_hash=experiment.config_hash,
+            sentence=looked.sentence,
+            occasion=looked.occasion.why,
+            comparison=looked.comparison,
+            planned_n=experiment.planned_n,
+            arms=arms,
+            crossed=looked.live.crossed if looked.live else 0,
+            strangers=dict(looked.live.strangers) if looked.live else {},
+            outside=looked.live.outside if looked.live else 0,
+            distributions=_distributions(connection, looked) if shown else (),
+            disagreements=disagreements,
+            disagreements_in_all=in_all,
+            differences=_differences(experiment.spec, variants),
+            profile=f"{profile.name} (version {profile.version}): {profile.says}",
+            composite=composite(measured, control, profile) if shown else (),
+            sensitivity=sensitivity(measured, control, profile) if shown else (),
+            looks=tuple(PastLook(look=e.look, at=e.at, sentence=e.sentence, post_hoc=e.post_hoc) for e in looks),
+            decisions=tuple(decisions.decisions_of(connection, experiment.id)),
+            life=tuple(Step(status=e.after, at=e.at, actor=e.actor, why=e.why) for e in life),
+            sample_data=_is_sample(connection, experiment, run),
+            simulated=run is not None and experiment_data.is_simulated(connection, run.answers_of),
+            # What is shown changes by these alone, so the same facts give the same page.
+            as_of=max([*(each.at for each in looks), *(each.at for each in life)]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """The variants of an experiment by the composite score."""
+
+    experiment: str
+    profile: str
+    post_hoc: bool
+    """Another profile than the one that was declared."""
+    scores: tuple[CompositeScore, ...]
+    sensitivity: tuple[Sensitivity, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return cast(dict[str, Any], jsonable(self))
+
+
+def scores_of(name: str, profile: str | None = None) -> Ranking:
+    """Rank the variants of an experiment by the profile it declared, or after the fact by another one.
+
+    Raises AssayError while its effects stay unseen.
+    """
+    chosen = None if profile is None else profile_named(profile)
+    looked = look_at(under_way(name))
+    for why in looked.failed.values():
+        raise AssayError(why)
+    result = result_of(looked.looks[0], chosen)
+    if not result.composite:
+        raise AssayError(f"{result.declared.experiment} is not scored yet: {result.occasion}.")
+    return Ranking(
+        experiment=result.declared.experiment,
+        profile=result.profile,
+        post_hoc=chosen is not None and chosen.name != looked.looks[0].experiment.spec.scoring_profile,
+        scores=result.composite,
+        sensitivity=result.sensitivity,
+    )
+
+
+def _is_sample(connection: Connection, experiment: StoredExperiment, run: StoredRun | None) -> bool:
+    if run is not None:
+        return dataset_of(connection, run.dataset_id).sample_data
+    return experiment_data.has_sample_data(connection, experiment)
+
+
+def _variants(spec: ExperimentSpec, run: StoredRun) -> dict[str, VariantSpec]:
+    """The suite's variant behind each arm."""
+    known = {variant.label: variant for variant in run.variants}
+    return {arm.name: known[arm.label] for arm in spec.variants if arm.label in known}
+
+
+# Arms
+
+
+def _arms(
+    connection: Connection, looked: Looked, run: StoredRun | None, variants: Mapping[str, VariantSpec]
+) -> tuple[ArmResult, ...]:
+    spec = looked.experiment.spec
+    if run is not None:
+        places = {variant.label: place for place, variant in enumerate(run.variants)}
+        totals = experiment_data.call_totals(connection, run.answers_of)
+        return tuple(
+            _offline_arm(looked, arm.name, variants.get(arm.name), totals.get(places.get(arm.label, -1)))
+            for arm in spec.variants
+        )
+    totals_live = experiment_data.live_costs(connection, looked.experiment)
+    return tuple(_live_arm(looked, arm.name, totals_live.get(arm.name)) for arm in spec.variants)
+
+
+def _offline_arm(looked: Looked, name: str, variant: VariantSpec | None, totals: CallTotals | None) -> ArmResult:
+    import numpy as np
+
+    levels: dict[str, float | None] = {}
+    known: dict[str, int] = {}
+    for metric, values in (looked.offline or {}).items():
+        mine = values.values[name]
+        there = mine[~np.isnan(mine)]
+        levels[metric], known[metric] = (float(there.mean()) if there.size else None), int(there.size)
+    return ArmResult(
+        name=name,
+        control=looked.experiment.spec.control.name == name,
+        model="" if variant is None else variant.model.model,
+        prompt="" if variant is None else variant.prompt.label,
+        traffic=None,
+        units=max(known.values(), default=0),
+        requests=0 if totals is None else totals.calls,
+        levels=levels,
+        known=known,
+        cost=None if totals is None else totals.cost,
+        unpriced=0 if totals is None else totals.unpriced,
+    )
+
+
+def _live_arm(looked: Looked, name: str, totals: CallTotals | None) -> ArmResult:
+    arm = looked.live.arms[name] if looked.live else None
+    spec = next(each for each in looked.experiment.spec.variants if each.name == name)
+    shown = looked.comparison is not None and arm is not None
+    return ArmResult(
+        name=name,
+        control=spec.control,
+        model=str(spec.bundle.get("model", "")),
+        prompt=str(spec.bundle.get("prompt", "")),
+        traffic=spec.traffic,
+        units=0 if arm is None else arm.units,
+        requests=0 if arm is None else arm.requests,
+        levels={metric: sums.value for metric, sums in arm.metrics.items()} if shown and arm else {},
+        known={metric: sums.units for metric, sums in arm.metrics.items()} if shown and arm else {},
+        cost=None if totals is None else totals.cost,
+        unpriced=0 if totals is None else totals.unpriced,
+    )
+
+
+def _measured(looked: Looked, arm: ArmResult) -> Measured:
+    """What the composite score is made of, of one arm; what was not measured stays missing."""
+    levels, tokens = arm.levels, arm.levels.get("output_tokens")
+    accuracy = levels.get("pass_rate", levels.get("resolution_rate"))
+    return Measured(
+        variant=arm.name,
+        quality=levels.get("score", levels.get("quality")),
+        accuracy=accuracy,
+        latency_ms=levels.get("latency_ms"),
+        tokens_per_pass=None if tokens is None or not accuracy else tokens / accuracy,
+        cost_per_answer=levels.get("cost"),
+        error_rate=levels.get("error_rate"),
+        rating=levels.get("rating"),
+    )
+
+
+# What the pictures and lists are made of
+
+
+def _distributions(connection: Connection, looked: Looked) -> tuple[Distribution, ...]:
+    primary = looked.experiment.spec.primary.metric
+    if looked.offline is not None:
+        return tuple(
+            _of_differences(looked, looked.offline[primary], arm.name) for arm in looked.experiment.spec.treatments
+        )
+    found = experiment_data.unit_histograms(connection, looked.experiment, primary, BINS)
+    return tuple(
+        Distribution(title=arm.name, edges=found.edges, counts=found.counts.get(arm.name, (0,) * BINS))
+        for arm in looked.experiment.spec.variants
+        if found.edges
+    )
+
+
+def _of_differences(looked: Looked, values: CaseValues, name: str) -> Distribution:
+    """How a variant's cases lie beside the control's."""
+    import numpy as np
+
+    difference = values.values[name] - values.values[looked.experiment.spec.control.name]
+    there = difference[~np.isnan(difference)]
+    reach = float(np.abs(there).max()) if there.size else 0.0
+    counts, edges = np.histogram(there, bins=BINS + 1, range=(-reach or -1.0, reach or 1.0))
+    return Distribution(title=name, edges=tuple(map(float, edges)), counts=tuple(map(int, counts)))
+
+
+def _disagreements(
+    connection: Connection, looked: Looked, run: StoredRun | None
+) -> tuple[tuple[Disagreement, ...], int]:
+    """Cases on which a variant and the control differ on the primary metric, the widest apart first."""
+    import numpy as np
+
+    if looked.offline is None or run is None:
+        return (), 0
+    spec = looked.experiment.spec
+    values = looked.offline[spec.primary.metric]
+    control = values.values[spec.control.name]
+    found: list[tuple[float, int, str]] = []
+    for arm in spec.treatments:
+        apart = np.nan_to_num(values.values[arm.name] - control)
+        found += [(abs(float(apart[n])), int(n), arm.name) for n in np.flatnonzero(apart)]
+    found.sort(key=lambda each: (-each[0], each[1], each[2]))
+    chosen = found[:MOST_DISAGREEMENTS]
+    positions = [int(values.positions[n]) for _, n, _ in chosen]
+    ids = experiment_data.case_ids(connection, run.id, positions)
+    places = {variant.label: place for place, variant in enumerate(run.variants)}
+    labels = {arm.name: places[arm.label] for arm in spec.variants}
+    texts = experiment_data.texts_of(connection, run.answers_of, positions)
+    return (
+        tuple(
+            Disagreement(
+                case_id=ids[position],
+                variant=name,
+                control_value=float(control[n]),
+                value=float(values.values[name][n]),
+                control_text=texts.get((position, labels[spec.control.name]), ""),
+                text=texts.get((position, labels[name]), ""),
+            )
+            for (_, n, name), position in zip(chosen, positions, strict=True)
+        ),
+        len(found),
+    )
+
+
+# What differs
+
+
+def _differences(spec: ExperimentSpec, variants: Mapping[str, VariantSpec]) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(
+            variant=arm.name,
+            settings=_settings(_said(spec, spec.control.name, variants), _said(spec, arm.name, variants)),
+            prompt=_prompt_diff(variants.get(spec.control.name), variants.get(arm.name)),
+        )
+        for arm in spec.treatments
+    )
+
+
+def _said(spec: ExperimentSpec, name: str, variants: Mapping[str, VariantSpec]) -> dict[str, str]:
+    """Everything that sets a variant up, by name."""
+    if (variant := variants.get(name)) is not None:
+        said: dict[str, Any] = {
+            "model": variant.model.model,
+            "endpoint": variant.model.api_base,
+            "prompt": variant.prompt.label,
+            "longest answer": variant.model.max_output_tokens,
+            **{f"parameter {key}": value for key, value in variant.parameters.items()},
+        }
+    else:
+        said = dict(next(each for each in spec.variants if each.name == name).bundle)
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in said.items() if value is not None
+    }
+
+
+def _settings(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    return tuple(
+        (key, before.get(key, "–"), after.get(key, "–"))
+        for key in dict.fromkeys((*before, *after))
+        if before.get(key) != after.get(key)
+    )
+
+
+def _prompt_diff(before: VariantSpec | None, after: VariantSpec | None) -> tuple[DiffLine, ...]:
+    if before is None or after is None or before.prompt.content_hash == after.prompt.content_hash:
+        return ()
+    lines = difflib.unified_diff(_lines(before), _lines(after), n=CONTEXT_LINES, lineterm="")
+    kinds: dict[str, Any] = {" ": "same", "-": "gone", "+": "new"}
+    shown: list[DiffLine] = []
+    for line in list(lines)[2:]:
+        if line.startswith("@@"):
+            shown.append(DiffLine(kind="gap", text="…"))
+        else:
+            shown.append(DiffLine(kind=kinds[line[:1]], text=line[1:]))
+    return tuple(shown[1:] if shown[:1] == [DiffLine(kind="gap", text="…")] else shown)
+
+
+def _lines(variant: VariantSpec) -> Sequence[str]:
+    """A prompt as the lines that a model sees, with who says them."""
+    prompt = variant.prompt
+    said = [("system", prompt.system)] if prompt.system else []
+    said += [(turn.role or "history", turn.content or f"{{{turn.history}}}") for turn in prompt.turns]
+    return [line for role, words in said for line in (f"[{role}]", *(words or "").splitlines())]
