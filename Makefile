@@ -34,6 +34,7 @@ test-slow: env ## The long forms: 200 kills, all programs
 bench: env ## Measure speed and memory; prints ratios to bare loops measured in the same run
 	.venv/bin/python -m benchmarks.suite_runs
 	.venv/bin/python -m benchmarks.ingest
+	.venv/bin/python -m benchmarks.rollups
 	.venv/bin/python -m benchmarks.statistics
 
 lock: env ## Lock the newest allowed versions, with hashes and without addresses

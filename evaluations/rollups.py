@@ -27,7 +27,7 @@ SUMS_OF_SCORES = ("quality_n", "quality_sum", "confidence_n", "confidence_sum")
 MEASURES = (*COUNTS, *TOKENS, *SUMS, *SUMS_OF_SCORES)
 """What is added up over hours, days and dimensions; latencies are added up as histograms besides."""
 
-HEAVIEST = 1000
+HEAVIEST = 500
 """So many persons of each day are kept apart, by requests and by cost."""
 
 Cause = Literal["ingest", "reprice", "erase", "timezone"]

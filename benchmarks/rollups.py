@@ -1,0 +1,265 @@
+"""`make bench`, the part of rollups: a day of a million requests, a day after a year, a quarter's queries.
+
+Requests are made up in Postgres itself, unequally over the dimensions of a middling installation, in a database of the
+run's own. A rollup is held against one bare GROUP BY with exact percentiles over the same rows, in the faster of two
+settings; they take turns, so that a busy moment of the machine hits both. Nothing here is a test: read the ratios.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+ROOT = Path(__file__).parents[1]
+FIRST = date(2025, 7, 1)
+QUARTER = 90
+USERS = 100_000
+MOST_TIMES_BARE, MOST_TIMES_OF_ONE_DAY, MOST_MS = 3.0, 1.2, 500
+"""The bars."""
+
+# Features, models and users are used unequally: the powers see to that. Hours of the day are, too: the mean of two
+# uniform numbers is mostly near noon.
+FILL = f"""
+    INSERT INTO requests (id, at, batch_id, source, external_id, feature, category, prompt_version, model, provider,
+        project, environment, region, subject, status, latency_ms, input_tokens, cached_tokens, cache_write_tokens,
+        cache_write_1h_tokens, input_audio_tokens, cached_audio_tokens, output_tokens, reasoning_tokens,
+        output_audio_tokens, output_image_tokens, usage_known, cache_hit, cost, cost_source, rating, quality)
+    SELECT id, CAST(:day AS date) AT TIME ZONE 'UTC' + 86399 * interval '1 second' * (random() + random()) / 2, 1,
+        'benchmark', 'r-' || id, 'feature-' || feature, 'category-' || floor(5 * random() ^ 1.5),
+        '1.' || floor(2 * random()), 'model-' || (feature + model) % 5, 'provider-' || (feature + model) % 5 % 3,
+        'project-' || feature % 3, CASE WHEN random() < 0.95 THEN 'production' ELSE 'staging' END,
+        'region-' || floor(3 * random()), decode(md5('user-' || floor({USERS} * random() ^ 3)), 'hex'), status,
+        exp(6 + 0.3 * model + 0.8 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())),
+        input, cached, 0, 0, 0, 0, output, 0, 0, 0, true, random() < 0.1,
+        CASE WHEN priced THEN 2.5e-6 * input + 1.25e-6 * cached + 1e-5 * output END,
+        CASE WHEN priced THEN 'priced' END, CASE WHEN random() < 0.05 THEN 1 + floor(5 * random()) END,
+        CASE WHEN random() < 0.2 THEN random() END
+    FROM (SELECT CAST(:start AS bigint) + n AS id, CAST(floor(6 * random() ^ 1.5) AS integer) AS feature,
+              CAST(floor(3 * random() ^ 2) AS integer) AS model, CAST(floor(2000 * random()) AS integer) AS input,
+              CAST(floor(1000 * random() ^ 3) AS integer) AS cached, CAST(floor(800 * random()) AS integer) AS output,
+              CASE WHEN random() < 0.97 THEN 'success' WHEN random() < 0.9 THEN 'error' END AS status,
+              random() < 0.98 AS priced
+          FROM generate_series(1, :count) AS n) AS made
+"""
+
+
+def say(line: str = "") -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def fill(first: date, days: int, per_day: int) -> None:
+    """Make requests up and mark their days, as an ingest does it."""
+    from tasks.store.database import transaction
+    from tasks.store.partitions import ensure_partitions
+
+    named = [first + timedelta(days=n) for n in range(days)]
+    with transaction() as connection:
+        ensure_partitions(connection, "requests", named)
+    for day in named:
+        with transaction() as connection:
+            start = connection.execute(text("SELECT coalesce(max(id), 0) FROM requests")).scalar_one()
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+            connection.execute(text(FILL), {"start": start, "day": day, "count": per_day})
+            connection.execute(
+                text("INSERT INTO rollup_dirty (day, cause, rows, actor) VALUES (:day, 'ingest', :rows, 'benchmark')"),
+                {"day": day, "rows": per_day},
+            )
+    tidy("requests")
+
+
+def tidy(*tables: str) -> None:
+    from tasks.store.database import engine
+
+    with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in tables:
+            connection.execute(text(f"VACUUM ANALYZE {table}"))
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def rolled(day: date) -> None:
+    from tasks.rollups import roll_up_days
+
+    roll_up_days([day])
+
+
+def bare(day: date, settings: str) -> None:
+    """Counts and exact percentiles by all dimensions, and nothing else."""
+    from evaluations.rollups import DIMENSIONS, day_bounds
+    from tasks.store.database import transaction
+
+    names = ", ".join(DIMENSIONS)
+    begins, ends = day_bounds(day, "UTC")
+    with transaction() as connection:
+        connection.execute(text(settings))
+        connection.execute(
+            text(f"""
+                SELECT {names}, count(*), percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency_ms)
+                FROM requests WHERE at >= :begins AND at < :ends GROUP BY {names}
+            """),
+            {"begins": begins, "ends": ends},
+        ).all()
+
+
+def one_day(requests: int, rounds: int) -> None:
+    day = FIRST - timedelta(days=400)
+    fill(day, 1, requests)
+    jobs: dict[str, Callable[[], None]] = {
+        "bare": lambda: bare(day, "SET LOCAL work_mem = '4MB'"),
+        "bare, memory as ours": lambda: bare(day, "SET LOCAL work_mem = '128MB'; SET LOCAL jit = off"),
+        "rollup": lambda: rolled(day),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            taken[name].append(seconds(job))
+    median = {name: statistics.median(each) for name, each in taken.items()}
+    say(
+        f"a day of {requests:,} requests, median of {rounds}: " + ", ".join(f"{n} {s:.2f} s" for n, s in median.items())
+    )
+    ratio = median["rollup"] / min(median["bare"], median["bare, memory as ours"])
+    say(f"  a rollup takes {ratio:.2f} x the faster bare GROUP BY (bar: at most {MOST_TIMES_BARE})")
+
+
+def after_a_year(per_day: int, rounds: int) -> None:
+    """The same day again and again, alone and then with a year before it."""
+    from tasks.rollups import roll_up_days
+
+    day = FIRST - timedelta(days=1)
+    fill(day, 1, per_day)
+    rolled(day)
+    alone = statistics.median(seconds(lambda: rolled(day)) for _ in range(rounds))
+    fill(day - timedelta(days=364), 364, per_day)
+    roll_up_days(None)
+    tidy("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects")
+    later = statistics.median(seconds(lambda: rolled(day)) for _ in range(rounds))
+    say(f"a day of {per_day:,} again: {alone * 1000:.0f} ms alone, {later * 1000:.0f} ms after 365 days")
+    say(f"  {later / alone:.2f} x (bar: at most {MOST_TIMES_OF_ONE_DAY})")
+
+
+def quarter(requests: int, rounds: int) -> None:
+    from tasks.rollups import roll_up_days
+
+    say(f"a quarter of {requests:,} requests")
+    say(f"  made up in {seconds(lambda: fill(FIRST, QUARTER, requests // QUARTER)):.0f} s")
+    say(f"  rolled up in {seconds(lambda: roll_up_days(None)):.0f} s")
+    tidy("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects")
+    ask(rounds)
+
+
+def ask(rounds: int) -> None:
+    """Every query of the reports over the quarter, in turn."""
+    from tasks.store.database import transaction
+
+    taken: dict[str, list[float]] = {name: [] for name in QUERIES}
+    with transaction() as connection:
+        for _ in range(rounds):
+            for name, query in QUERIES.items():
+                taken[name].append(seconds(lambda query=query: query(connection)) * 1000)  # type: ignore[misc]
+    for name, each in taken.items():
+        p95 = statistics.quantiles(each, n=20, method="inclusive")[-1]
+        said = "" if p95 < MOST_MS else f"  MORE THAN {MOST_MS} ms"
+        say(f"  {name:<44}{statistics.median(each):>6.0f} ms, p95 {p95:>6.0f} ms{said}")
+    say(f"  (bar: p95 below {MOST_MS} ms; {rounds} rounds)")
+
+
+def _window() -> Any:
+    from evaluations.performance import Window
+    from evaluations.rollups import day_bounds
+
+    return Window(day_bounds(FIRST, "UTC")[0], day_bounds(LAST, "UTC")[1])
+
+
+def _spend(by: tuple[Any, ...], period: Any) -> Callable[[Connection], object]:
+    from tasks.store.spend import spend_by
+
+    return lambda connection: spend_by(connection, by, FIRST, LAST, period)
+
+
+def _performed(*by: Any) -> Callable[[Connection], object]:
+    from tasks.store.performance import performed_on_days
+
+    return lambda connection: [
+        each.latency(0.95) for each in performed_on_days(connection, by, _window(), "UTC").values()
+    ]
+
+
+def _facts(connection: Connection) -> object:
+    from tasks.store.facts import facts_by_day
+
+    return facts_by_day(connection, ("feature", "model", "provider"), FIRST, LAST)
+
+
+def _hours(connection: Connection) -> object:
+    from tasks.store.facts import by_hour_of_week
+
+    return by_hour_of_week(connection, FIRST, LAST, "UTC")
+
+
+def _heaviest(connection: Connection) -> object:
+    from tasks.store.heavy_use import heavy_use
+
+    return heavy_use(connection, FIRST, LAST, 20)
+
+
+def _performance(window: Any) -> Callable[[Connection], object]:
+    from evaluations.rollups import day_bounds
+    from tasks.store.performance import performance
+
+    return lambda connection: performance(connection, window, ("feature", "model"), until=day_bounds(LAST, "UTC")[1])
+
+
+LAST = FIRST + timedelta(days=QUARTER - 1)
+QUERIES: dict[str, Callable[[Connection], object]] = {
+    "spend by feature": _spend(("feature",), "total"),
+    "spend by model and region, weekly": _spend(("model", "region"), "week"),
+    "spend by all dimensions, monthly": _spend(
+        ("feature", "category", "prompt_version", "model", "provider", "project", "environment", "region"), "month"
+    ),
+    "facts of days by feature, model and provider": _facts,
+    "hours of the week": _hours,
+    "heaviest persons": _heaviest,
+    "percentiles by feature and model": _performed("feature", "model"),
+    "percentiles by feature, version and region": _performed("feature", "prompt_version", "region"),
+    **{f"performance, {window} beside the one before": _performance(window) for window in ("1h", "24h", "7d", "30d")},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--day", type=int, default=1_000_000, help="requests of the one day; 0 leaves it out")
+    parser.add_argument("--year", type=int, default=5_000, help="requests of each day of the year; 0 leaves it out")
+    parser.add_argument("--quarter", type=int, default=10_000_000, help="requests of the quarter; 0 leaves it out")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="assay-bench-home-") as home:
+        os.environ["ASSAY_HOME"] = home
+        os.environ.pop("ASSAY_DATABASE_URL", None)
+        try:
+            say("rollups")
+            if given.day:
+                one_day(given.day, given.rounds)
+            if given.year:
+                after_a_year(given.year, given.rounds * 3)
+            if given.quarter:
+                quarter(given.quarter, given.rounds * 4)
+        finally:
+            subprocess.run([sys.executable, "-m", "cli", "db", "stop"], cwd=ROOT, capture_output=True, check=False)
+
+
+if __name__ == "__main__":
+    main()
