@@ -1,17 +1,13 @@
 """Rollups against the requests themselves: every sum to the last digit, whatever came when, and wherever it was cut."""
 
-import hashlib
-import random as plain_random
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from evaluations.errors import AssayError
 from evaluations.histograms import RELATIVE_ERROR, decoded, of_latencies
@@ -19,8 +15,9 @@ from evaluations.rollups import DIMENSIONS, MEASURES, TOKENS, Mark, day_bounds
 from tasks.store import rollups
 from tasks.store.database import engine, transaction
 from tasks.store.partitions import drop_before
-from tasks.store.rollups import RolledUp, content_hashes, dirty_days, restatements, roll_up, set_timezone
+from tasks.store.rollups import RolledUp, dirty_days, restatements, roll_up, set_timezone
 from tests.landed import a_request, land, mark, varied
+from tests.tasks.store.hashed import tables
 
 pytestmark = pytest.mark.usefixtures("store")
 DAY = date(2026, 5, 4)
@@ -40,25 +37,6 @@ def landed(*requests: dict[str, Any]) -> None:
 def facts(table: str = "usage_daily", columns: str = "*") -> list[Any]:
     with transaction() as connection:
         return list(connection.execute(text(f"SELECT {columns} FROM {table} ORDER BY day, feature, id")))
-
-
-def tables() -> str:
-    """A hash of all facts, by another way than the rollup's own."""
-    found = hashlib.sha256()
-    columns = ", ".join((*DIMENSIONS, *MEASURES, "latency_histogram"))
-    with transaction() as connection:
-        for own in ("'daily', day, latency_p50_ms, latency_p95_ms, latency_p99_ms", "'hourly', day, hour"):
-            table = "usage_daily" if "daily" in own else "usage_hourly"
-            rows = connection.execute(text(f"SELECT {own}, {columns} FROM {table}"))
-            found.update("\n".join(sorted(repr(tuple(row)) for row in rows)).encode())
-        for table, own in (
-            ("usage_subjects", "day, subject, requests, unpriced, cost"),
-            ("usage_rhythm", "day, hour, feature, provider, model, requests, errors, unpriced, cost"),
-        ):
-            rows = connection.execute(text(f"SELECT {own} FROM {table}"))
-            found.update("\n".join(sorted(repr(tuple(row)) for row in rows)).encode())
-        found.update(repr(sorted(content_hashes(connection).items())).encode())
-    return found.hexdigest()
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
@@ -337,78 +315,3 @@ def test_rolling_a_day_up_reads_the_partition_of_its_month_alone() -> None:
         ).scalars()
         read = {word[:16] for line in plan for word in line.split() if word.startswith("requests_2026")}
     assert read == {"requests_2026_05"}
-
-
-class Crash(Exception):
-    """What a kill leaves: a transaction that never commits."""
-
-
-def _crashing(connection: Connection, after: int) -> None:
-    """Let the connection fail after so many statements of a rollup."""
-    from sqlalchemy import event
-
-    left = iter(range(after))
-
-    def fail(*_: Any) -> None:
-        if next(left, None) is None:
-            raise Crash
-
-    event.listen(connection, "before_cursor_execute", fail)
-
-
-def _converge(seed: int) -> str:
-    """Land the same requests in another order, with rollups, re-runs and crashes in between; gives the tables' hash."""
-    requests = varied(np.random.default_rng(1), 60, DAY, days=3)
-    order = plain_random.Random(seed)
-    order.shuffle(requests)
-    for chunk in _chunks(requests, order):
-        landed(*chunk)
-        for _ in range(order.randrange(3)):
-            _disturb(order)
-    with transaction() as connection:
-        days = dirty_days(connection)
-    order.shuffle(days)
-    for day in days:
-        rolled(day)
-    return tables()
-
-
-def _chunks(requests: list[dict[str, Any]], order: plain_random.Random) -> Iterator[list[dict[str, Any]]]:
-    at = 0
-    while at < len(requests):
-        size = order.randrange(1, 30)
-        yield requests[at : at + size]
-        at += size
-
-
-def _disturb(order: plain_random.Random) -> None:
-    day = DAY + timedelta(days=order.randrange(3))
-    if order.random() < 0.5:
-        rolled(day)
-        return
-    with suppress(Crash), transaction() as connection:
-        _crashing(connection, order.randrange(12))
-        roll_up(connection, day, actor="test")
-        raise Crash
-
-
-def _empty() -> None:
-    with transaction() as connection:
-        connection.execute(text("TRUNCATE requests, rollup_dirty, restatements, rolled_days CASCADE"))
-
-
-def _all_converge(orders: int) -> None:
-    found = set()
-    for seed in range(orders):
-        _empty()
-        found.add(_converge(seed))
-    assert len(found) == 1
-
-
-def test_any_order_of_requests_rollups_reruns_and_crashes_ends_in_the_same_tables() -> None:
-    _all_converge(12)
-
-
-@pytest.mark.slow
-def test_a_thousand_orders_end_in_the_same_tables() -> None:
-    _all_converge(1000)
