@@ -87,7 +87,7 @@ def cohen_kappa(
     >>> judge, person = ["pass"] * 45 + ["fail"] * 15, ["pass"] * 40 + ["fail"] * 20
     >>> kappa = cohen_kappa(judge, person)
     >>> print(f"{kappa.coefficient.value:.3f} [{kappa.coefficient.low:.3f}, {kappa.coefficient.high:.3f}]")
-    0.800 [0.537, 0.914]
+    0.800 [0.412, 0.932]
     """
     import numpy as np
 
@@ -146,7 +146,7 @@ def fleiss_kappa(
     >>> votes = [["a", "a", "a"]] * 20 + [["b", "b", "b"]] * 10 + [["a", "a", "b"]] * 6
     >>> kappa = fleiss_kappa(votes)
     >>> print(f"{kappa.coefficient.value:.3f} [{kappa.coefficient.low:.3f}, {kappa.coefficient.high:.3f}]")
-    0.750 [0.444, 0.888]
+    0.750 [0.345, 0.905]
     """
     return _over_units("Fleiss' kappa", ratings, categories, "nominal", confidence)
 
@@ -241,7 +241,7 @@ def krippendorff_alpha(
     >>> scores = [[1, 1, None], [2, 2, 3], [3, 3, 3], [4, 4, 4], [1, 2, 1], [4, None, 4]] * 6
     >>> alpha = krippendorff_alpha(scores, level="ordinal")
     >>> print(f"{alpha.coefficient.value:.3f} [{alpha.coefficient.low:.3f}, {alpha.coefficient.high:.3f}]")
-    0.924 [0.815, 0.969]
+    0.924 [0.803, 0.971]
     """
     import numpy as np
 
@@ -555,15 +555,18 @@ def _agreement(
     or more chose another class than the commonest (None where that does not matter).
 
     The interval is Student's on the scale of ln(1 - coefficient), by the delta method: the distance from perfect
-    agreement is a small positive number with a long tail, and the plain interval misses it (docs/statistics.md).
+    agreement is a small positive number with a long tail, and the plain interval misses it. Its degrees of freedom
+    count the units that carry the error, which makes it wider than Gwet's n - 1 (docs/statistics.md).
     """
     from math import exp
 
     from scipy.special import stdtrit
 
     distance = 1 - value
-    certain = error <= 1e-12 or distance <= 1e-12
-    factor = 1.0 if certain else exp(float(stdtrit(n - 1, (1 + checked(confidence)) / 2)) * error / distance)
+    # What the error is made of are the units that differ from the rest; n of them are not what it is known from.
+    df = max(1, min(n - 1, split, n if rare is None else rare))
+    reach = float(stdtrit(df, (1 + checked(confidence)) / 2)) * error
+    factor = exp(min(reach / distance, 50.0)) if error > 1e-12 and distance > 1e-12 else 1.0
     estimate = Estimate(
         value=value,
         low=1 - distance * factor,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LEAST_CORRELATED = 25
 """Below so many pairs the intervals fall short of their level (docs/statistics.md)."""
+LEAST_FOR_KENDALL = 40
+"""The same for Kendall's, whose error is an approximation."""
 HEAVY = 3.0
 """An excess kurtosis of either score above this widens the truth beyond the interval that takes it as normal."""
 
@@ -83,7 +85,7 @@ def kendall(one: "ArrayLike", other: "ArrayLike", *, confidence: float = 0.95) -
         p=float(found.pvalue),
         statistic=float(found.statistic),
         effect=_fisher(float(found.statistic), error, n, confidence, "Fieller interval"),
-        doubts=_few(n),
+        doubts=_few(n, LEAST_FOR_KENDALL),
     )
 
 
@@ -109,8 +111,8 @@ def _fisher(r: float, error: float, n: int, confidence: float, name: str) -> Est
     return Estimate(value=r, low=low, high=high, n=n, confidence=confidence, method=name)
 
 
-def _few(n: int) -> tuple[str, ...]:
-    return () if n >= LEAST_CORRELATED else (f"{n} pairs, and the interval needs {LEAST_CORRELATED}",)
+def _few(n: int, least: int = LEAST_CORRELATED) -> tuple[str, ...]:
+    return () if n >= least else (f"{n} pairs, and the interval needs {least}",)
 
 
 def _r(first: "Numbers", second: "Numbers") -> float:
