@@ -147,6 +147,7 @@ ASKING: Registry[type[Any]] = Registry(
         "rubric": "judges.RubricJudge",
         "factuality": "judges.FactualityJudge",
         "pairwise": "judges.PairwiseJudge",
+        "sentiment": "judges.SentimentJudge",
         "embedding": "embedding.EmbeddingSimilarity",
         "code_passes": "code.CodePasses",
     }

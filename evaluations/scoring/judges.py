@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from evaluations.answers import Answer
 from evaluations.cases import Case
+from evaluations.customer import POSITIVE_FROM, sentiment_label
 from evaluations.errors import AssayError
 from evaluations.scoring.base import Score, Scored, Unscored
 
@@ -303,10 +304,68 @@ def _pair(answer_first: str | None, baseline_first: str | None) -> Score:
     return Scored(one, why=f"{both}; {_reasons_in(answer_first)}")
 
 
-JUDGES: Mapping[str, type[RubricJudge] | type[FactualityJudge] | type[PairwiseJudge]] = {
+# Sentiment
+
+
+@dataclass(frozen=True, slots=True)
+class SentimentJudge:
+    """How does the person who wrote the inputs feel, from 0 (negative) to 1 (positive); the answer plays no part.
+
+    The reply is one JSON object with a score and nothing else. The label (negative, neutral, positive) follows
+    from the score, so the two cannot disagree. Asked `repeats` times, the (lower) median decides.
+    """
+
+    judge: str = ""
+    repeats: int = 1
+    input_fields: tuple[str, ...] = ()
+    """The inputs that the person wrote; all of them when empty."""
+
+    version: ClassVar[str] = "1"
+    default_threshold: ClassVar[float] = POSITIVE_FROM
+
+    def __post_init__(self) -> None:
+        _check_repeats(self.repeats)
+
+    @property
+    def content_hash(self) -> str:
+        return _content_hash(self.version, self.input_fields)
+
+    def ask(self, case: Case, answer: Answer) -> tuple[JudgeCall, ...]:
+        said = _task_of(case, self.input_fields)
+        if not said.strip():
+            return ()
+        system = (
+            "You judge how the person who wrote a TEXT feels at its end: 0 is wholly negative, 0.5 neutral or mixed, "
+            "1 wholly positive. Judge the feeling, not the facts and not how politely it is put.\n\n"
+            f'{HYGIENE}\n\nReply with one JSON object and nothing else, such as {{"score": 0.5}}.'
+        )
+        return _repeated(_messages(system, {"TEXT": said}), self.repeats)
+
+    def read(self, replies: Replies) -> Score:
+        if not replies:
+            return Unscored("the case has no text to judge the sentiment of")
+        return _middle([_sentiment(reply) for reply in replies])
+
+
+def _sentiment(reply: str | None) -> Score:
+    """The score of a reply that is the object asked for, with its label; else why it is not."""
+    if reply is None:
+        return Unscored("the call to the judge failed")
+    try:
+        said = json.loads(reply)
+    except (ValueError, RecursionError):
+        return Unscored(f"expected one JSON object, got {reply[-80:]!r}")
+    score = said.get("score") if isinstance(said, dict) and set(said) == {"score"} else None
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        return Unscored(f'expected {{"score": …}} with a number from 0 to 1, got {reply[-80:]!r}')
+    return Scored(float(score), why=sentiment_label(score))
+
+
+JUDGES: Mapping[str, type[RubricJudge] | type[FactualityJudge] | type[PairwiseJudge] | type[SentimentJudge]] = {
     "rubric": RubricJudge,
     "factuality": FactualityJudge,
     "pairwise": PairwiseJudge,
+    "sentiment": SentimentJudge,
 }
 
 

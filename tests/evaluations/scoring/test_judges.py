@@ -19,6 +19,7 @@ from evaluations.scoring.judges import (
     JudgeCall,
     PairwiseJudge,
     RubricJudge,
+    SentimentJudge,
 )
 
 
@@ -286,7 +287,7 @@ def test_the_content_hash_follows_the_settings_that_shape_the_prompt_and_no_othe
 
 def test_every_judge_in_the_registry_has_a_version_and_a_threshold() -> None:
     for name, kind in JUDGES.items():
-        assert name in ("rubric", "factuality", "pairwise")
+        assert name in ("rubric", "factuality", "pairwise", "sentiment")
         assert kind.version
         assert 0 < kind.default_threshold <= 1
 
@@ -297,6 +298,7 @@ PROMPTS: dict[str, tuple[Judge, str, str]] = {
     "graded": (RubricJudge("Is it polite?", grades=5), "1", "1af8942a0f3120b8"),
     "factuality": (FactualityJudge(), "1", "f806c86ba61366a0"),
     "pairwise": (PairwiseJudge(), "1", "6be491d8edfa739d"),
+    "sentiment": (SentimentJudge(), "1", "6af6252c50eef44e"),
 }
 
 
@@ -305,3 +307,40 @@ def test_a_changed_prompt_needs_a_raised_version(name: str) -> None:
     judge, version, known = PROMPTS[name]
     asked = json.dumps([call.messages for call in judge.ask(a_case(), an_answer("Lyon"))], sort_keys=True)
     assert (judge.version, hashlib.sha256(asked.encode()).hexdigest()[:16]) == (version, known)
+
+
+# Sentiment
+
+
+def test_sentiment_is_asked_of_the_inputs_alone() -> None:
+    case = a_case(inputs={"message": "Thanks a lot!", "order": "77"})
+    [call] = SentimentJudge(input_fields=("message",)).ask(case, an_answer("You are welcome, I hate this."))
+    assert fenced(call) == {"TEXT": "Thanks a lot!"}
+    assert SentimentJudge(input_fields=("message",)).ask(a_case(inputs={"message": " "}), an_answer("x")) == ()
+    assert isinstance(SentimentJudge().read(()), Unscored)
+
+
+@pytest.mark.parametrize(
+    ("reply", "score", "label"),
+    [('{"score": 0}', 0.0, "negative"), (' {"score": 0.5}\n', 0.5, "neutral"), ('{"score": 0.6}', 0.6, "positive")],
+)
+def test_the_label_of_a_sentiment_follows_from_its_score(reply: str, score: float, label: str) -> None:
+    assert SentimentJudge().read((reply,)) == Scored(score, why=label)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None, "", "positive", '{"score": 1.2}', '{"score": -0.1}', '{"score": "0.9"}', '{"score": true}',
+        '{"score": NaN}', '{"score": 0.1, "label": "positive"}', '[{"score": 0.9}]', '{"score": 0.9} and so on',
+        "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_sentiment_that_is_not_what_was_asked_for_is_none(reply: str | None) -> None:
+    assert isinstance(SentimentJudge().read((reply,)), Unscored)
+
+
+def test_repeated_sentiments_give_their_lower_median() -> None:
+    judged = SentimentJudge(repeats=3).read(('{"score": 0.9}', "?", '{"score": 0.2}'))
+    assert isinstance(judged, Scored)
+    assert judged.value == 0.2
