@@ -44,6 +44,8 @@ CHILDREN = {
     "judgements": "answers",
     "scores": "answers",
     "usage_hourly": "rolled_days",
+    "usage_rhythm": "rolled_days",
+    "usage_subjects": "rolled_days",
     "usage_daily": "rolled_days",
 }
 """Tables without an actor of their own: each row is a part of a row of another table, whose actor made it too."""
@@ -107,7 +109,7 @@ def test_every_fact_says_who_made_it() -> None:
 def test_every_fact_says_when_it_was_recorded() -> None:
     """Or belongs to one that does; what a run holds for itself changes while it runs, and has its own times."""
     own_times = {"cases", "quarantined_rows", "run_variants", "run_shards", "run_budgets", "calls", "verdicts"}
-    own_times |= {"usage_hourly", "usage_daily", "experiment_estimates"}
+    own_times |= {"usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects", "experiment_estimates"}
     without = {name for name, table in Base.metadata.tables.items() if "recorded_at" not in table.columns}
     assert without == own_times
 
