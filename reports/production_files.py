@@ -51,7 +51,7 @@ def _window(window: Window) -> dict[str, Any]:
 
 
 def _facts(facts: Facts) -> dict[str, Any]:
-    """Sums, and the ratios that the page shows of them; latencies in milliseconds."""
+    """Sums, and the ratios that a page shows of them."""
     return {
         "requests": facts.requests,
         "successes": facts.successes,
@@ -64,11 +64,14 @@ def _facts(facts: Facts) -> dict[str, Any]:
         "prompt_tokens": facts.prompt_tokens,
         "cached_tokens": facts.cached_tokens,
         "reply_tokens": facts.reply_tokens,
-        "latency_p50_ms": facts.latency(0.5),
-        "latency_p95_ms": facts.latency(0.95),
         "quality": facts.quality,
         "quality_n": facts.quality_n,
     }
+
+
+def _performed(facts: Facts) -> dict[str, Any]:
+    """The same with latencies, in milliseconds, which the spend page does not read."""
+    return {**_facts(facts), "latency_p50_ms": facts.latency(0.5), "latency_p95_ms": facts.latency(0.95)}
 
 
 def _overview(found: Overview) -> dict[str, Any]:
@@ -76,9 +79,9 @@ def _overview(found: Overview) -> dict[str, Any]:
         **_window(found.window),
         "month_to_date": found.to_date,
         "months": found.window.months,
-        "last_7_days": {**_facts(found.week), "trends": found.trends},
+        "last_7_days": {**_performed(found.week), "trends": found.trends},
         "features": [
-            {"feature": each.feature, "state": each.state, **_facts(each.now), "trends": each.trends}
+            {"feature": each.feature, "state": each.state, **_performed(each.now), "trends": each.trends}
             for each in found.features
         ],
         "stands_out": found.peaks,
@@ -124,11 +127,11 @@ def _health_csv(found: Overview) -> Iterator[str]:
                 trend.direction,
                 *(("", "", "") if estimate is None else (estimate.value, estimate.low, estimate.high)),
             ]
-        facts = _facts(each.now)
+        facts = _performed(each.now)
         yield csv_line([csv_text(each.feature), each.state, *(_csv(facts[name]) for name in _FACTS), *told])
 
 
-_FACTS = tuple(_facts(Facts()))
+_FACTS = tuple(_performed(Facts()))
 
 
 def _spend_csv(window: Window) -> Iterator[str]:

@@ -17,6 +17,7 @@ from evaluations.production import (
     overview_of,
     spending_of,
 )
+from evaluations.trends import USUAL_WEEKS
 from evaluations.wording import count
 from tasks.customer import publish_customer
 from tasks.experiment_pages import publish_experiment
@@ -42,7 +43,7 @@ def publish_overview(first: date | None = None, last: date | None = None) -> Pat
     from reports.production_files import overview_files
 
     with transaction() as connection:
-        window = window_of(connection, first, last)
+        window = window_of(connection, first, last, latencies=True)
     return _written("overview", overview_files(overview_of(window)))
 
 
@@ -51,7 +52,7 @@ def publish_spend(first: date | None = None, last: date | None = None) -> Path:
     from reports.production_files import spend_files
 
     with transaction() as connection:
-        window = window_of(connection, first, last)
+        window = window_of(connection, first, last, latencies=False)
         hours = facts.by_hour_of_week(connection, window.first, window.last, window.timezone)
         since = max(window.first, window.last - timedelta(days=USERS_OVER - 1))
         users: Users = facts.users_of(connection, since, window.last, window.timezone, HEAVIEST)
@@ -99,8 +100,10 @@ def publish_page(page: str, id: str, first: date | None, last: date | None) -> P
     return PAGES_OF_ONE[page](id) if page in PAGES_OF_ONE else PAGES[page](first, last)
 
 
-def window_of(connection: Connection, first: date | None, last: date | None) -> Window:
+def window_of(connection: Connection, first: date | None, last: date | None, *, latencies: bool) -> Window:
     """The window of a page with its facts, and those before it that it is held against.
+
+    With `latencies`, these are there for its days and for the weeks that tell what is usual.
 
     Without a last day it ends with the newest that is over; without a first, it has thirty days. Raises NothingYet
     when nothing is rolled up, AssayError when it ends before it begins.
@@ -116,11 +119,14 @@ def window_of(connection: Connection, first: date | None, last: date | None) -> 
         raise NothingYet(f"no requests from {first} to {last} are rolled up; `assay rollup --from --to` does it.")
     month_before = (last.replace(day=1) - timedelta(days=1)).replace(day=1)
     since = min(first - (last - first) - timedelta(days=1), last - timedelta(weeks=2 * MOST_WEEKS), month_before)
+    usual = last - timedelta(weeks=USUAL_WEEKS + 1)
     return Window(
         first=first,
         last=last,
         timezone=rollups.timezone_of(connection),
-        facts=facts.facts_by_day(connection, GROUPED_BY, since, last),
+        facts=facts.facts_by_day(
+            connection, GROUPED_BY, since, last, latencies_from=min(first, usual) if latencies else None
+        ),
         months=_months(connection, fresh.known_from, last),
         restatements=tuple(rollups.restatements(connection, first, last)),
         freshness=fresh,

@@ -12,14 +12,21 @@ from evaluations.rollups import DIMENSIONS, PROMPT_TOKENS, REPLY_TOKENS, Dimensi
 from evaluations.spend import Names
 
 _PROMPT, _REPLY = (" + ".join(tokens) for tokens in (PROMPT_TOKENS, REPLY_TOKENS))
+# Groups are to be hashed in memory: sorted, histograms and persons would go through files.
+_IN_MEMORY = "SET LOCAL work_mem = '128MB'; SET LOCAL jit = off"
 _WHOLE = "unpriced = 0 AND cost IS NOT NULL"
 
 
 def facts_by_day(
-    connection: Connection, by: Sequence[Dimension], first: date, last: date
+    connection: Connection, by: Sequence[Dimension], first: date, last: date, *, latencies_from: date | None
 ) -> dict[tuple[Names, date], Facts]:
-    """The facts of each day of a window, both ends included, by the dimensions named."""
+    """The facts of each day of a window, both ends included, by the dimensions named.
+
+    Latencies are most of their bytes: they are read from the day given on, or not at all.
+    """
     assert set(by) <= set(DIMENSIONS), by
+    latencies = "string_agg(latency_histogram, ''::bytea) FILTER (WHERE day >= :latencies_from)"
+    connection.execute(text(_IN_MEMORY))
     columns = "".join(f", {name}" for name in by)
     rows = connection.execute(
         text(f"""
@@ -28,11 +35,12 @@ def facts_by_day(
                    sum(cost) FILTER (WHERE {_WHOLE}) AS whole_cost,
                    coalesce(sum(successes) FILTER (WHERE {_WHOLE}), 0) AS whole_successes,
                    sum({_PROMPT}) AS prompt_tokens, sum(cached_tokens + cached_audio_tokens) AS cached_tokens,
-                   sum({_REPLY}) AS reply_tokens, string_agg(latency_histogram, ''::bytea) AS latencies,
+                   sum({_REPLY}) AS reply_tokens,
+                   {latencies if latencies_from else "NULL"} AS latencies,
                    sum(quality_n) AS quality_n, sum(quality_sum) AS quality_sum
             FROM usage_daily WHERE day BETWEEN :first AND :last GROUP BY day{columns}
         """),
-        {"first": first, "last": last},
+        {"first": first, "last": last, "latencies_from": latencies_from},
     ).mappings()
     return {
         (tuple(row[name] for name in by), row["day"]): Facts(
@@ -78,6 +86,7 @@ def users_of(connection: Connection, first: date, last: date, timezone: str, lim
     Asked of the requests themselves, which retention may have taken away: keep the window to some days.
     """
     begins, ends = day_bounds(first, timezone)[0], day_bounds(last, timezone)[1]
+    connection.execute(text(_IN_MEMORY))
     row = connection.execute(
         text("""
             WITH each AS MATERIALIZED (
