@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import click
 
@@ -59,7 +60,15 @@ def ingest(
 
 @click.group()
 def quarantine() -> None:
-    """Rows that could not land: list them, mend them, try again."""
+    """Rows that could not land: list them, mend them, try again.
+
+    \b
+      assay quarantine list                       what waits, with file, line and reason
+      assay quarantine fix 17 --set rating=4      correct a field; it is checked at once
+      assay quarantine fix --file corrected.csv   correct many: a column id, and fields
+      assay quarantine retry 17                   land it, once
+      assay quarantine dismiss 18                 let it go
+    """
 
 
 @quarantine.command("list")
@@ -68,10 +77,10 @@ def quarantine() -> None:
 def list_(limit: int, as_json: bool) -> None:
     """The rows that wait, oldest first, after a count of their reasons."""
     from tasks.store.database import transaction
-    from tasks.store.quarantine import quarantined, reasons
+    from tasks.store.quarantine import count_waiting, quarantined, reasons
 
     with transaction() as connection:
-        rows, kinds = quarantined(connection, limit=limit), reasons(connection)
+        rows, kinds, waiting = quarantined(connection, limit=limit), reasons(connection), count_waiting(connection)
     if as_json:
         click.echo(
             json.dumps(
@@ -99,7 +108,38 @@ def list_(limit: int, as_json: bool) -> None:
         click.echo(f"{n:>8,}  {kind}")
     click.echo("")
     for row in rows:
-        click.echo(f"{row.id:>8}  {row.place}: {row.reason}")
+        click.echo(f"{row.id:>8}  {row.place}: {row.reason}" + ("" if row.record else " (no content was kept)"))
+    if waiting > len(rows):
+        click.echo(f"and {waiting - len(rows):,} more; --limit shows more of them.")
+
+
+@quarantine.command()
+@click.argument("ids", nargs=-1, type=int)
+@click.option("--set", "given", multiple=True, metavar="FIELD=VALUE", help="The right value of a field.")
+@click.option("--remove", "removed", multiple=True, metavar="FIELD", help="A field to take away.")
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path), help="Corrections of many rows: a column id, and fields."
+)
+def fix(ids: tuple[int, ...], given: tuple[str, ...], removed: tuple[str, ...], path: Path | None) -> None:
+    """Correct fields of the rows IDS, or of those that a file (JSON lines or CSV) names.
+
+    The contract looks at them at once and says what is still wrong; `assay quarantine retry` then
+    lands them. In a file an empty text leaves a field as it is, and null takes it away. A row of
+    which no content was kept needs all its fields.
+    """
+    from tasks.ingest.fixing import corrections_in
+    from tasks.ingest.fixing import fix as fix_rows
+    from tasks.ingest.formats import adaptation
+
+    if (path is None) == (not ids) or (path is not None and (given or removed)) or (ids and not (given or removed)):
+        raise click.UsageError("name rows with --set or --remove, or give a --file of corrections.")
+    one = {**adaptation([], list(given), []).given, **dict.fromkeys(removed)}
+    fixed = fix_rows(dict.fromkeys(ids, one) if path is None else corrections_in(path))
+    for each, fault in fixed.faulty.items():
+        click.echo(f"{each:>8}  still: {fault}")
+    if fixed.ready:
+        named = " ".join(map(str, fixed.ready[:20])) if len(fixed.ready) <= 20 else "--all"
+        click.echo(f"{len(fixed.ready):,} ready. To land them: assay quarantine retry {named}")
 
 
 @quarantine.command()

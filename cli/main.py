@@ -31,6 +31,8 @@ COMMANDS = {
     "reviewers": ("cli.reviews", "reviewers", "How far reviewers agree, with each other and with the AI."),
     "ingest": ("cli.ingest", "ingest", "Take in logs of production requests; bad rows wait in quarantine."),
     "quarantine": ("cli.ingest", "quarantine", "Rows that could not land: list them, mend them, try again."),
+    "erase": ("cli.erase", "erase", "Forget one person: requests, spans and quarantine, with a record of it."),
+    "retention": ("cli.retention", "retention", "How long requests are kept, and what is old enough to go."),
     "sample-traffic": ("cli.sample_traffic", "sample_traffic", "Write made-up requests with known troubles."),
     "demo": ("cli.demo", "demo", "The made-up traffic end to end: ingest, rollup, spend, pages."),
     "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     """How long a shard stays claimed after the last sign of life of its owner."""
     cache_days: int = Field(default=7, ge=0)
     """How long a recorded answer may be served again instead of a paid call; 0 switches the cache off."""
+    keep_requests_days: int | None = Field(default=None, ge=1)
+    """Days after which production requests go, by whole months; their rollups stay. None keeps them all."""
+    keep_spans_days: int | None = Field(default=None, ge=1)
+    """Days after which their steps go, by whole weeks. None keeps them all."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long open calls get to finish after the first Ctrl-C."""
     agent_hourly_usd: Decimal = Field(default=Decimal(20), ge=0)

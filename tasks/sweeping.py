@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 
 from evaluations.errors import AssayError, NothingYet
 from evaluations.schedules import CatchUp
-from tasks import analysing, pages, repricing, rollups, scheduling, tidying
+from tasks import analysing, pages, repricing, retention, rollups, scheduling, tidying
 from tasks.scheduling import Due, Ended, Part
 from tasks.secrets import without_secrets
 from tasks.services.recovery import recover_here
@@ -51,6 +51,12 @@ async def release_dead_leases() -> str:
 @task(name="remove-half-written", cache_policy=NO_CACHE)
 async def remove_half_written() -> str:
     return await asyncio.to_thread(tidying.remove_half_written)
+
+
+@task(name="drop-old-partitions", cache_policy=NO_CACHE)
+async def drop_old_partitions() -> str:
+    """Let requests and spans go that are older than the settings say. Gives a sentence about what went."""
+    return str(await asyncio.to_thread(retention.apply_retention))
 
 
 @task(name="roll-up-days", cache_policy=NO_CACHE)

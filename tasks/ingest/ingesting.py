@@ -158,7 +158,7 @@ def land_records(
 
     That goes to quarantine unless `keep` is false, which is for rows that are there already.
     """
-    rows, scrubbed = _prepared(ingest, lines.records)
+    rows, scrubbed = _prepared(ingest.contract, ingest.platform.subject_key, lines.records)
     frame, sets = _priced(_landable(rows))
     with transaction() as connection:
         partitions.ensure_partitions(connection, "requests", _days(frame))
@@ -194,6 +194,12 @@ def land_spans(ingest: Ingest, spans: Sequence[Record]) -> None:
         batches.count_on(connection, ingest.batch_id, Counts(spans=new), rows.scrubbed)
 
 
+def faults_of(records: Sequence[Record], subject_key: bytes) -> list[str]:
+    """What keeps each record of ours from landing; empty where nothing does. Nothing is written."""
+    rows, _ = _prepared(Contract(), subject_key, records)
+    return [texts_scrubbed(["; ".join(rows.faults.get(place, []))])[0] for place in range(len(records))]
+
+
 # Before the transaction
 
 
@@ -217,10 +223,10 @@ def _ours(ingest: Ingest, chunk: Chunk, form: Format, adaptation: Adaptation) ->
     return Lines(numbers=numbers, records=records), refused, skipped
 
 
-def _prepared(ingest: Ingest, records: Sequence[Record]) -> tuple[Typed, Mapping[str, int]]:
+def _prepared(contract: Contract, subject_key: bytes, records: Sequence[Record]) -> tuple[Typed, Mapping[str, int]]:
     rows = typed(records)
-    ingest.contract.judge(rows)
-    scrubbed = scrub_rows(rows, ingest.platform.subject_key)
+    contract.judge(rows)
+    scrubbed = scrub_rows(rows, subject_key)
     _refuse_frozen(rows)
     return rows, scrubbed
 

@@ -26,6 +26,8 @@ LONGEST_LINE = 16_000_000
 BLOCK_BYTES = 1_000_000
 _MARK = "\ufeff".encode()
 """Byte order mark, with which some programs begin UTF-8."""
+DEEPEST = 100
+"""Levels of a record: one that is nested deeper could not be searched and hashed."""
 Record = Mapping[str, Any]
 Stream = BufferedReader | gzip.GzipFile
 
@@ -105,7 +107,21 @@ def _parsed(line: bytes) -> Record | str:
         except UnicodeDecodeError as undecodable:
             return f"the line is not UTF-8 text: byte {undecodable.start + 1} is 0x{line[undecodable.start]:02x}"
         return f"the line is not JSON: {problem.msg} at character {problem.colno}"
+    if line.count(b"{") + line.count(b"[") > DEEPEST and _is_too_deep(record):
+        return f"the line is nested deeper than {DEEPEST} levels"
     return record if isinstance(record, dict) else "the line is JSON, but no object"
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            within
+            for each in level
+            if isinstance(each, dict | list)
+            for within in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def _json_document(path: Path) -> Iterator[Chunk]:
@@ -126,7 +142,10 @@ def _json_document(path: Path) -> Iterator[Chunk]:
         return
     chunk = Chunk()
     for number, record in enumerate(value if isinstance(value, list) else [value], 1):
-        if isinstance(record, dict):
+        if _is_too_deep(record):
+            reason = f"the entry is nested deeper than {DEEPEST} levels"
+            chunk.bad.append(BadLine(number, reason, f"{shown(path)} {number}".encode()))
+        elif isinstance(record, dict):
             chunk.lines.append(number)
             chunk.records.append(record)
         else:
@@ -144,12 +163,15 @@ def _csv_rows(path: Path) -> Iterator[Chunk]:
     rows = csv.reader(source, strict=True)
     chunk, size = Chunk(), 0
     while True:
+        began = rows.line_num + 1
         try:
             row = next(rows)
         except StopIteration:
             break
         except csv.Error as problem:
-            chunk.bad.append(BadLine(rows.line_num, f"the line is not CSV: {problem}", source.last))
+            # A quote that is never closed takes the lines behind it along: all of them are named.
+            lines = f"lines {began:,} to {rows.line_num:,} are" if rows.line_num > began else "the line is"
+            chunk.bad.append(BadLine(rows.line_num, f"{lines} not CSV: {problem}", source.last))
             continue
         if head is None:
             head = _head(path, row)
@@ -275,10 +297,26 @@ def _blocks_of_lines(stream: Stream) -> Iterator[list[bytes]]:
 def _opened(path: Path) -> Stream:
     try:
         if path.name.endswith(".gz"):
+            _refuse_damaged(path)
             return cast(Stream, gzip.open(path, "rb"))
         return path.open("rb")
     except OSError as problem:
         raise AssayError(f"{shown(path)} cannot be read: {problem.strerror}.") from problem
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Read a gzip once to its end: what stands behind a damage may read like rows and be wrong.
+
+    One that was merely cut is right up to the cut.
+    """
+    try:
+        with gzip.open(path, "rb") as stream:
+            while stream.read1(BLOCK_BYTES):
+                pass
+    except EOFError:
+        return
+    except (zlib.error, gzip.BadGzipFile) as problem:
+        raise AssayError(f"{shown(path)} is damaged: {_why(problem)}. Nothing of it was taken; copy it anew.") from None
 
 
 def _why(problem: Exception) -> str:

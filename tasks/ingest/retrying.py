@@ -53,7 +53,7 @@ def _retried(source: str, rows: Sequence[Quarantined], given: Mapping[str, str])
     again = {row.line: row for row in refused}
     with transaction() as connection:
         for row in again.values():
-            quarantine.still_waits(connection, row.line, row.reason, row.record)
+            quarantine.rewrite(connection, row.line, row.reason, row.record)
         quarantine.resolve(connection, [row.id for row in rows if row.id not in again], "landed")
         batches.close_batch(connection, ingest.batch_id, "done")
     return len(rows) - len(again)

@@ -77,7 +77,9 @@ def _each(made: Typed, of: Field, values: Sequence[Any], read: Callable[[Any], A
             found.append(None if _is_missing(value) else read(value))
         except (ValueError, TypeError, InvalidOperation, OverflowError):
             found.append(None)
-            made.fault(position, f"{of.name} is {_short(value)}, not {limits(of) or 'a text'}")
+            # Who somebody is may not stand in a reason.
+            said = "there" if of.name == "subject" else _short(value)
+            made.fault(position, f"{of.name} is {said}, not {limits(of) or 'a text'}")
     return found
 
 

@@ -1,14 +1,24 @@
 """Partitions of requests (by month) and spans (by week), all in UTC: made when rows need them, dropped by retention."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from evaluations.errors import AssayError
 
 Partitioned = Literal["requests", "spans"]
+PATIENCE = "5s"
+"""How long dropping waits for those at work on a table: whoever comes meanwhile waits behind it."""
 _LOCK = 0x4153_5350  # any number that only this file takes
+
+
+class TableBusy(AssayError):
+    """Others hold a table, and did not let go in time."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,12 +52,13 @@ def ensure_partitions(connection: Connection, table: Partitioned, days: Iterable
     """Make what is lacking for rows of these days.
 
     To be called in a short transaction of its own: attaching a partition waits for nobody who reads or writes, but two
-    that make the same one wait for each other.
+    that make the same one wait for each other. One that retention dropped is not made again.
     """
     wanted = {partition_of(table, day) for day in days}
     for partition in sorted(wanted - existing(connection, table)):
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        if partition not in existing(connection, table):
+        _lock(connection)
+        dropped = (partition.starts, partition.ends) in dropped_days(connection, table)
+        if not dropped and partition not in existing(connection, table):
             _make(connection, partition)
 
 
@@ -72,13 +83,44 @@ def dropped_days(connection: Connection, table: Partitioned) -> list[tuple[date,
     return [(row.starts_on, row.ends_on) for row in rows]
 
 
+def ended_before(connection: Connection, table: Partitioned, day: date) -> list[Partition]:
+    """The partitions that end on or before a day, oldest first."""
+    return sorted(each for each in existing(connection, table) if each.ends <= day)
+
+
+def size_of(connection: Connection, partition: Partition) -> int:
+    """Bytes of a partition, its indexes included."""
+    found: int = connection.execute(
+        text("SELECT pg_total_relation_size(CAST(:name AS regclass))"), {"name": partition.name}
+    ).scalar_one()
+    return found
+
+
+def hold(connection: Connection, table: Partitioned) -> None:
+    """Keep everybody else from a table until the transaction ends. Raises TableBusy when that takes too long."""
+    connection.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
+    try:
+        connection.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+    except OperationalError as problem:
+        if not isinstance(problem.orig, LockNotAvailable):
+            raise
+        raise TableBusy(f"somebody is at work on {table}; what is old enough goes the next time.") from None
+
+
 def drop_before(connection: Connection, table: Partitioned, day: date, actor: str) -> list[Partition]:
-    """Retention: drop every partition that ends on or before a day, and remember which. Gives what was dropped.
+    """Drop every partition that ends on or before a day, and remember which. Gives what was dropped."""
+    gone = ended_before(connection, table, day)
+    drop(connection, gone, actor)
+    return gone
+
+
+def drop(connection: Connection, gone: Sequence[Partition], actor: str) -> None:
+    """Retention: drop partitions, and remember which.
 
     The keys of dropped requests stay, so that an old file that comes again does not land again. So do the facts of
     their days, except for those about single persons.
     """
-    gone = sorted(each for each in existing(connection, table) if each.ends <= day)
+    _lock(connection)
     for partition in gone:
         connection.execute(text(f"DROP TABLE {partition.name}"))
         connection.execute(
@@ -86,16 +128,20 @@ def drop_before(connection: Connection, table: Partitioned, day: date, actor: st
                 INSERT INTO dropped_partitions (table_name, starts_on, ends_on, actor)
                 VALUES (:table, :starts, :ends, :actor) ON CONFLICT DO NOTHING
             """),
-            {"table": table, "starts": partition.starts, "ends": partition.ends, "actor": actor},
+            {"table": partition.table, "starts": partition.starts, "ends": partition.ends, "actor": actor},
         )
-    if table == "requests" and gone:
-        connection.execute(text("DELETE FROM usage_subjects WHERE day < :ends"), {"ends": gone[-1].ends})
-    return gone
+        if partition.table == "requests":
+            connection.execute(text("DELETE FROM usage_subjects WHERE day < :ends"), {"ends": partition.ends})
 
 
 def day_of(micros: int) -> date:
     """The day (UTC) of a Unix time in microseconds."""
     return datetime.fromtimestamp(micros / 1_000_000, UTC).date()
+
+
+def _lock(connection: Connection) -> None:
+    """Whoever makes or drops partitions waits for others who do, until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def _first_day(table: Partitioned, name: str) -> date:

@@ -50,7 +50,7 @@ class Quarantined:
 def quarantine(connection: Connection, batch_id: int, source: str, rows: Sequence[Refused], actor: str) -> None:
     """Keep rows that cannot land. The same row that comes again is counted, and stands there once.
 
-    One that was dismissed stays so; one that had landed and fails again waits again.
+    One that was dealt with stays so: what was mended, dismissed or erased does not come back with its file.
     """
     if not rows:
         return
@@ -64,8 +64,7 @@ def quarantine(connection: Connection, batch_id: int, source: str, rows: Sequenc
                 AS given(line, external_id, reason, content, content_hash)
             ORDER BY content_hash COLLATE "C"
             ON CONFLICT (source, content_hash) DO UPDATE SET batch_id = excluded.batch_id, line = excluded.line,
-                reason = excluded.reason, content = excluded.content, seen = quarantine.seen + 1,
-                state = CASE quarantine.state WHEN 'landed' THEN 'waiting' ELSE quarantine.state END
+                seen = quarantine.seen + 1
         """),
         {
             "batch_id": batch_id,
@@ -122,12 +121,27 @@ def resolve(connection: Connection, ids: Sequence[int], state: QuarantineState) 
     )
 
 
-def still_waits(connection: Connection, row_id: int, reason: str, record: Mapping[str, Any] | None) -> None:
-    """A row that was tried again and failed again, with its reason and content of now."""
+def rewrite(connection: Connection, row_id: int, reason: str, record: Mapping[str, Any] | None) -> None:
+    """Give a row that waits the reason and the content that it has now: it was mended, or tried again and failed."""
+    external_id = None if record is None else record.get("external_id")
     connection.execute(
-        text("UPDATE quarantine SET reason = :reason, content = :content WHERE id = :id"),
-        {"id": row_id, "reason": reason, "content": None if record is None else json.dumps(record)},
+        text("""
+            UPDATE quarantine SET reason = :reason, content = :content, external_id = coalesce(:name, external_id)
+            WHERE id = :id AND state = 'waiting'
+        """),
+        {
+            "id": row_id,
+            "reason": reason,
+            "content": None if record is None else json.dumps(record),
+            "name": None if external_id in (None, "") else str(external_id)[:512],
+        },
     )
+
+
+def count_waiting(connection: Connection) -> int:
+    """How many rows wait."""
+    found: int = connection.execute(text("SELECT count(*) FROM quarantine WHERE state = 'waiting'")).scalar_one()
+    return found
 
 
 _ROWS = """

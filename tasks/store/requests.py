@@ -81,7 +81,11 @@ def land(connection: Connection, *, source: str, batch_id: int, timezone: str) -
     connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))  # hashes are made of timestamps as text
     # A chunk is to be sorted and joined in memory; compiling the statement would cost more than it saves.
     connection.execute(text("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off"))
-    rows = connection.execute(text(_LAND), {"source": source, "batch_id": batch_id, "timezone": timezone}).all()
+    # Whoever was forgotten does not come back with an old file; keys that named them are hashes.
+    forgotten: bool = connection.execute(text(_ANY_ERASED), {"source": source}).scalar_one()
+    rows = connection.execute(
+        text(_LAND_NOT_ERASED if forgotten else _LAND), {"source": source, "batch_id": batch_id, "timezone": timezone}
+    ).all()
     staged: int = connection.execute(text("SELECT count(*) FROM staged_requests")).scalar_one()
     landed = sum(row.requests for row in rows)
     conflicts = _conflicts(connection, source) if landed < staged else ()
@@ -162,9 +166,9 @@ _KEYED = f"""
         SELECT place, external_id AS said_id, {", ".join(CONTENT)}, usage_known, picodollars, price_set_id,
             {_HASH} AS content_hash FROM staged_requests) AS hashed"""
 _MOVED = tuple(name for name in CONTENT if name not in ("cost", *_TOKENS))
-_LAND = f"""
+_LANDING = f"""
     WITH first AS MATERIALIZED (
-        SELECT DISTINCT ON (external_id) * FROM ({_KEYED}) AS keyed_rows ORDER BY external_id, place
+        SELECT DISTINCT ON (external_id) * FROM ({_KEYED}) AS keyed_rows {{but}} ORDER BY external_id, place
     ), keyed AS (
         INSERT INTO request_keys (source, external_id, at, content_hash, batch_id)
         SELECT :source, external_id, at, content_hash, :batch_id FROM first ORDER BY external_id
@@ -183,4 +187,14 @@ _LAND = f"""
     SELECT CAST(at AT TIME ZONE :timezone AS date) AS day, count(*) AS requests,
         count(*) FILTER (WHERE model IS NOT NULL AND cost IS NULL) AS unpriced
     FROM moved GROUP BY 1 ORDER BY 1
+"""
+_LAND = _LANDING.format(but="")
+_LAND_NOT_ERASED = _LANDING.format(
+    but="""WHERE NOT EXISTS (
+            SELECT FROM request_keys k WHERE k.source = :source
+                AND k.external_id = 'erased:' || encode(sha256(convert_to(keyed_rows.external_id, 'UTF8')), 'hex'))"""
+)
+_ANY_ERASED = """
+    SELECT EXISTS (
+        SELECT FROM request_keys WHERE source = :source AND external_id >= 'erased:' AND external_id < 'erased;')
 """
