@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "flows": {"prefect"},  # a flow is a Prefect flow
     "tasks.running": {"prefect"},  # the steps of a flow are Prefect tasks
     "tasks.sweeping": {"prefect"},
+    "tasks.experimenting": {"prefect"},
     "tasks.ingest.steps": {"prefect"},
     "tasks.store.migrations": {"alembic"},  # what runs migrations; an ordinary start reads only HEAD
     "tasks.store.schema": set(),
@@ -47,6 +48,8 @@ CHILDREN = {
     "usage_rhythm": "rolled_days",
     "usage_subjects": "rolled_days",
     "usage_daily": "rolled_days",
+    "usage_rhythm": "rolled_days",
+    "usage_subjects": "rolled_days",
 }
 """Tables without an actor of their own: each row is a part of a row of another table, whose actor made it too."""
 

@@ -271,7 +271,8 @@ def _paired(name: str) -> Callable[[Pair, float], Outcome]:
             case "cluster-robust":
                 return clusters.cluster_robust(gain, list(groups), confidence=confidence)
             case _:
-                return resampling.cluster_bootstrap(gain, list(groups), generator, confidence=confidence)
+                drawn = resampling.cluster_bootstrap(gain, list(groups), generator, confidence=confidence)
+                return drawn if pair.clusters is not None else _short(pair, drawn)
 
     return run
 

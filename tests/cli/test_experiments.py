@@ -16,6 +16,7 @@ variants:
   - {name: v4, traffic: 50, bundle: {prompt: shipping@4.0.0}}
 primary: {metric: quality, minimum_effect: 0.03, margin: 0.01}
 guardrails: [{metric: latency_ms, margin: 50}]
+planned_n: 1000
 """
 
 

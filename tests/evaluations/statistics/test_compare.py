@@ -202,7 +202,7 @@ def test_twenty_cases_of_a_latency_are_never_left_to_students_interval() -> None
     for _ in range(40):
         arms = {"A": np.zeros(20), "B": generator.lognormal(size=20) - np.exp(0.5)}
         found = compared(an_offline_plan(), LATENCY, arms).primary("B")
-        assert found.test == "wilcoxon" or "not reliable" in found.why
+        assert "not reliable" in found.why
     enough = {"A": np.zeros(20), "B": generator.normal(0.1, 0.1, 20)}
     assert compared(an_offline_plan(), SCORE, enough).primary("B").test == "paired-t"
 
