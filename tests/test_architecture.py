@@ -48,8 +48,6 @@ CHILDREN = {
     "usage_rhythm": "rolled_days",
     "usage_subjects": "rolled_days",
     "usage_daily": "rolled_days",
-    "usage_rhythm": "rolled_days",
-    "usage_subjects": "rolled_days",
 }
 """Tables without an actor of their own: each row is a part of a row of another table, whose actor made it too."""
 
