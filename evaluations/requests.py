@@ -98,6 +98,13 @@ FIELDS: tuple[Field, ...] = (
     _milliseconds("processing_ms", "the model alone, without queue, retries and own work"),
     _milliseconds("first_token_ms", "from the request to the first token"),
     *(_tokens(token_class) for token_class in TOKEN_CLASSES),
+    Field(
+        name="web_searches",
+        kind="whole",
+        says="searches of the web that the model made, billed by the piece",
+        low=0,
+        high=1_000_000,
+    ),
     Field(name="cache_hit", kind="flag", says="whether an answer cache served it"),
     _money("cost", "what was paid, where that is known better than from prices; taken as it is"),
     _money("reported_cost", "what another tool reckoned; kept to compare, never summed"),

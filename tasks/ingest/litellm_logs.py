@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
+from evaluations.usage import of_openai
 from tasks.ingest.reading import Record
-from tasks.ingest.usage_bodies import read_openai
+from tasks.ingest.usage_bodies import counted
 
 
 def read(record: Record) -> dict[str, Any]:
@@ -53,13 +54,12 @@ def read(record: Record) -> dict[str, Any]:
 
 
 def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
-    made = read_openai({"usage": usage})
+    used = of_openai(usage)
     written = _whole(usage.get("cache_creation_input_tokens"))
-    tokens = {name: value for name, value in made.items() if name.endswith("_tokens")}
-    # LiteLLM counts cache writes as prompt tokens too, whoever the vendor is.
-    if written and written <= tokens["input_tokens"]:
-        tokens |= {"input_tokens": tokens["input_tokens"] - written, "cache_write_tokens": written}
-    return tokens
+    # LiteLLM counts cache writes as prompt tokens too, whoever the vendor is; some versions name them beside alone.
+    if written and not used.get("cache_write") and not used.get("cache_write_1h") and written <= used.get("input", 0):
+        used = used | {"input": used["input"] - written, "cache_write": written}
+    return counted(used)
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from evaluations.pricing import PLACES, PROMPT_CLASSES, TOKEN_CLASSES, PriceBook, Prices, Service
+from evaluations.pricing import PLACES, PROMPT_CLASSES, TOKEN_CLASSES, PriceBook, Prices, Service, TokenClass
 from evaluations.requests import TOKEN_FIELDS
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 HALF_HOUR = 1_800_000_000
 """In microseconds. Prices of some vendors depend on the hour, and change on the half hour at the finest."""
+BILLED_CLASSES: tuple[TokenClass, ...] = (*TOKEN_CLASSES, "web_search")
+BILLED_FIELDS = (*TOKEN_FIELDS, "web_searches")
+"""What is counted of a request and billed, in the order of the classes."""
 PICO = int(1 / PLACES)
 """Picodollars of a dollar."""
 
@@ -71,8 +74,8 @@ def price(frame: "pd.DataFrame", book: PriceBook) -> Priced:
     n = len(frame)
     costs: list[int | None] = [None] * n
     sets: list[PriceSet | None] = [None] * n
-    tokens = np.column_stack([_tokens(frame, name) for name in TOKEN_FIELDS])
-    prompts = tokens[:, [name in PROMPT_CLASSES for name in TOKEN_CLASSES]].sum(axis=1)
+    tokens = np.column_stack([_tokens(frame, name) for name in BILLED_FIELDS])
+    prompts = tokens[:, [name in PROMPT_CLASSES for name in BILLED_CLASSES]].sum(axis=1)
     for used, (prices, places) in _by_prices(frame, book).items():
         at = np.concatenate(places)
         for part, found in _by_tier(prices, tokens[at], prompts[at]):
@@ -152,11 +155,12 @@ def _by_tier(prices: Prices, tokens: Any, prompts: Any) -> "list[tuple[Any, list
 def _costs(prices: Prices, length: int, tokens: Any) -> "list[int | None]":
     import numpy as np
 
-    rates = [prices.per_token(token_class, length) for token_class in TOKEN_CLASSES]
+    rates = [prices.per_token(token_class, length) for token_class in BILLED_CLASSES]
     unknown = (tokens[:, [rate is None for rate in rates]] > 0).any(axis=1)
     known = [0 if rate is None else int(rate * PICO) for rate in rates]
-    fee = int((prices.per_token("request", length) or 0) * PICO)
+    fee = int((prices.per_token("request") or 0) * PICO)
     largest = int(tokens.max(initial=0)) * sum(known) + fee
     exact = tokens if largest < 2**62 else tokens.astype(object)  # sums beyond 64 bits are left to Python
-    found = exact @ np.array(known, dtype=exact.dtype) + fee
+    # A call that used nothing pays no fee either.
+    found = exact @ np.array(known, dtype=exact.dtype) + fee * tokens.any(axis=1).astype(exact.dtype)
     return [None if lacks else int(cost) for cost, lacks in zip(found, unknown, strict=True)]

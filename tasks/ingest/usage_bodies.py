@@ -1,7 +1,7 @@
 """Replies of OpenAI and Anthropic as they came, one a line: id, model, time and usage.
 
-Vendors count the same tokens under several names (OpenAI's prompt_tokens hold the cached ones, Anthropic's
-input_tokens do not); here they become disjoint classes. Fields of ours beside the reply are kept: `feature`, `at`, ….
+How each vendor counts is known to `evaluations.usage`; here its classes become our fields. Fields of ours beside the
+reply are kept: `feature`, `at`, ….
 
 Sources: OpenAI, "Chat completions: the chat completion object" and "Responses: the response object";
 Anthropic, "Messages: response, usage".
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluations.requests import BY_NAME
+from evaluations.usage import Tokens, narrowed, of_anthropic, of_openai
 from tasks.ingest.reading import Record
 
 _REPLY = frozenset({"id", "object", "created", "created_at", "model", "usage", "choices", "output", "content", "type"})
@@ -18,13 +19,6 @@ _REPLY = frozenset({"id", "object", "created", "created_at", "model", "usage", "
 
 def read_openai(record: Record) -> dict[str, Any]:
     """A chat completion or a response of OpenAI, or of a service that speaks like it."""
-    usage = _usage(record)
-    prompt = _count(usage, "prompt_tokens", "input_tokens")
-    reply = _count(usage, "completion_tokens", "output_tokens")
-    before = _mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
-    after = _mapping(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
-    cached, audio_in = _count(before, "cached_tokens"), _count(before, "audio_tokens")
-    reasoning, audio_out = _count(after, "reasoning_tokens"), _count(after, "audio_tokens")
     return {
         **_kept(record),
         "external_id": record.get("id"),
@@ -33,21 +27,13 @@ def read_openai(record: Record) -> dict[str, Any]:
         "model": record.get("model"),
         "model_returned": record.get("model"),
         "service_tier": _tier(record.get("service_tier")),
-        "input_tokens": _rest(prompt, cached, audio_in, what="prompt_tokens"),
-        "cached_tokens": cached,
-        "input_audio_tokens": audio_in,
-        "output_tokens": _rest(reply, reasoning, audio_out, what="completion_tokens"),
-        "reasoning_tokens": reasoning,
-        "output_audio_tokens": audio_out,
+        **counted(of_openai(_usage(record))),
     }
 
 
 def read_anthropic(record: Record) -> dict[str, Any]:
     """A message of Anthropic. Cache writes of five minutes and of an hour are told apart where the reply does."""
     usage = _usage(record)
-    written = _mapping(usage.get("cache_creation"))
-    all_written = _count(usage, "cache_creation_input_tokens")
-    an_hour = _count(written, "ephemeral_1h_input_tokens")
     return {
         **_kept(record),
         "external_id": record.get("id"),
@@ -56,12 +42,15 @@ def read_anthropic(record: Record) -> dict[str, Any]:
         "model": record.get("model"),
         "model_returned": record.get("model"),
         "service_tier": _tier(usage.get("service_tier")),
-        "input_tokens": _count(usage, "input_tokens"),
-        "cached_tokens": _count(usage, "cache_read_input_tokens"),
-        "cache_write_tokens": _rest(all_written, an_hour, what="cache_creation_input_tokens"),
-        "cache_write_1h_tokens": an_hour,
-        "output_tokens": _count(usage, "output_tokens"),
+        **counted(of_anthropic(usage)),
     }
+
+
+def counted(used: Tokens) -> dict[str, int]:
+    """Classes of a usage as our fields. Input and output are always there: a usage of nothing is known, too."""
+    tokens = {f"{token_class}_tokens": count for token_class, count in narrowed(used).items()}
+    searches = {"web_searches": used["web_search"]} if "web_search" in used else {}
+    return {"input_tokens": 0, "output_tokens": 0, **tokens, **searches}
 
 
 def _kept(record: Record) -> dict[str, Any]:
@@ -74,28 +63,6 @@ def _usage(record: Record) -> Mapping[str, Any]:
     if not isinstance(usage, Mapping):
         raise ValueError("it has no object `usage`")
     return usage
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _count(of: Mapping[str, Any], *names: str) -> int:
-    """The first of these counts that is there; vendors leave out or null what is zero."""
-    for name in names:
-        value = of.get(name)
-        if value is not None:
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise ValueError(f"{name} is {value!r}, not a whole number")
-            return value
-    return 0
-
-
-def _rest(whole: int, *parts: int, what: str) -> int:
-    rest = whole - sum(parts)
-    if rest < 0:
-        raise ValueError(f"{what} is {whole:,}, less than its parts, {sum(parts):,}")
-    return rest
 
 
 def _tier(name: Any) -> str | None:

@@ -26,6 +26,7 @@ COLUMNS = (
     "service_tier",
     "usage_known",
     *TOKEN_FIELDS,
+    "web_searches",
     "cost",
     "price_set_id",
 )
@@ -112,10 +113,11 @@ def page(
 
     With `lock` they are held until the transaction ends.
     """
-    tokens = ", ".join(TOKEN_FIELDS)
+    counted = ", ".join((*TOKEN_FIELDS, "web_searches"))
     return connection.execute(
         text(f"""
-            SELECT id, {_MICROS} AS at, provider, model, region, service_tier, usage_known, {tokens}, cost, price_set_id
+            SELECT id, {_MICROS} AS at, provider, model, region, service_tier, usage_known, {counted}, cost,
+                price_set_id
             FROM requests
             WHERE at >= :begins AND at < :ends AND model IS NOT NULL AND usage_known
                 AND cost_source IS DISTINCT FROM 'stated'

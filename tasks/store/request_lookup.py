@@ -32,6 +32,7 @@ _PLAIN = (
     "recorded_at",
 )
 _TOKENS: Mapping[TokenClass, str] = {each: f"{each}_tokens" for each in TOKEN_CLASSES}
+_BILLED: Mapping[TokenClass, str] = {**_TOKENS, "web_search": "web_searches"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ def request_of(connection: Connection, id: int) -> Request:
     """The request with this id of ours, which has to be there."""
     row = connection.execute(
         text(f"""
-            SELECT {", ".join(f"r.{name}" for name in (*_PLAIN, *_TOKENS.values()))},
+            SELECT {", ".join(f"r.{name}" for name in (*_PLAIN, *_BILLED.values()))},
                 coalesce(b.file, '') AS file, coalesce(b.sample_data, false) AS sample_data
             FROM requests r LEFT JOIN ingest_batches b ON b.id = r.batch_id WHERE r.id = :id
         """),
@@ -142,7 +143,7 @@ def request_of(connection: Connection, id: int) -> Request:
     said = row._mapping
     return Request(
         **{name: said[name] for name in (*_PLAIN, "file", "sample_data")},
-        tokens={each: said[column] for each, column in _TOKENS.items() if said[column]},
+        tokens={each: said[column] for each, column in _BILLED.items() if said[column]},
     )
 
 

@@ -177,6 +177,8 @@ class RequestRow(Base):
     output_audio_tokens: Mapped[int]
     output_image_tokens: Mapped[int]
     usage_known: Mapped[bool]
+    web_searches: Mapped[int | None]
+    """Billed by the piece; null where nobody counted them."""
     cache_hit: Mapped[bool | None]
     cost: Mapped[money | None]
     """US dollars; null when unknown."""

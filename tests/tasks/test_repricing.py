@@ -98,6 +98,7 @@ def test_a_dry_run_counts_prices_of_ones_own_file_that_are_not_taken_over_yet(
 
 
 def test_only_a_repricing_moves_a_price_and_it_does_so_to_the_last_digit(tmp_path: Path) -> None:
+    # langfuse/langfuse-docs#2018: how to recompute what the past cost
     landed(tmp_path)
     before = costs()
     corrected(input="3.000001", output="12")

@@ -12,7 +12,9 @@ from tasks.ingest.langfuse import read as read_langfuse
 from tasks.ingest.litellm_logs import read as read_litellm
 from tasks.ingest.usage_bodies import read_anthropic, read_openai
 from tasks.store.database import transaction
-from tests.tasks.ingest.builders import a_file, facts, ingested, waiting
+from tasks.store.prices import add_prices
+from tests.evaluations.test_money_bugs import a_list
+from tests.tasks.ingest.builders import a_file, facts, ingested, one, waiting
 
 
 def tokens(record: dict[str, Any]) -> dict[str, int]:
@@ -56,14 +58,76 @@ def test_anthropic_counts_cached_tokens_beside_the_others() -> None:
 @pytest.mark.parametrize(
     ("usage", "said"),
     [
-        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}, "less than its parts"),
-        ({"prompt_tokens": "5"}, "not a whole number"),
+        ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 6}}, "more in parts than in all"),
+        ({"prompt_tokens": "5"}, "not a count"),
         (None, "no object `usage`"),
     ],
 )
 def test_usage_that_contradicts_itself_is_refused(usage: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         read_openai({"usage": usage})
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        # BerriAI/litellm#18599: reasoning stands beside the output, which the total tells.
+        (
+            {
+                "prompt_tokens": 17,
+                "completion_tokens": 34,
+                "total_tokens": 499,
+                "completion_tokens_details": {"reasoning_tokens": 448},
+            },
+            {"input": 17, "output": 34, "reasoning": 448},
+        ),
+        # BerriAI/litellm#42663: cache writes for an hour, as gateways stream them.
+        (
+            {
+                "prompt_tokens": 4_818,
+                "completion_tokens": 47,
+                "prompt_tokens_details": {
+                    "cache_creation_tokens": 4_803,
+                    "cache_creation_token_details": {"ephemeral_1h_input_tokens": 4_803},
+                },
+            },
+            {"input": 15, "cache_write_1h": 4_803, "output": 47},
+        ),
+    ],
+)
+def test_replies_and_spend_logs_are_counted_as_their_vendors_bill(
+    usage: dict[str, Any], counts: dict[str, int]
+) -> None:
+    assert tokens(read_openai({"usage": usage})) == counts
+    row = {"startTime": "2026-06-01T10:00:00+00:00", "spend": 0, "metadata": {"usage_object": usage}}
+    assert tokens(read_litellm(row)) == counts
+
+
+def test_a_usage_of_nothing_is_known() -> None:
+    read = read_openai({"usage": {"prompt_tokens": 0, "completion_tokens": 0}})
+    assert (read["input_tokens"], read["output_tokens"]) == (0, 0)
+
+
+@pytest.mark.usefixtures("store")
+def test_searches_of_the_web_are_billed_by_the_piece(tmp_path: Path) -> None:
+    """Left out, they would make the cost too low without a word."""
+    usage = {"input_tokens": 1000, "output_tokens": 100, "server_tool_use": {"web_search_requests": 3}}
+    reply = {"id": "m-1", "at": "2026-06-01T10:00:00Z", "feature": "chat", "model": "claude-sonnet-4-5", "usage": usage}
+    add_prices_of("anthropic/claude-sonnet-4-5", input="3", output="15")
+    assert ingested(a_file(tmp_path, [reply]), format="anthropic").counts.unpriced == 0
+    [row] = facts("cost, web_searches, price_set_id")
+    fee = one("SELECT usd_per_token FROM model_prices WHERE model = 'anthropic/claude-sonnet-4-5' "
+              "AND token_class = 'web_search' LIMIT 1")  # fmt: skip
+    assert (row.web_searches, row.cost) == (3, Decimal("0.0045") + 3 * fee)
+    nobody = reply | {"id": "m-2", "model": "nobody-sells-searches"}
+    add_prices_of("anthropic/nobody-sells-searches", input="3", output="15")
+    assert ingested(a_file(tmp_path, [nobody]), format="anthropic").counts.unpriced == 1
+
+
+def add_prices_of(model: str, **usd_per_million: str) -> None:
+    with transaction() as connection:
+        rows = a_list(model, source="a contract", **usd_per_million)
+        add_prices(connection, rows, "test")
 
 
 def test_a_row_of_litellm_keeps_its_spend_to_compare_alone() -> None:

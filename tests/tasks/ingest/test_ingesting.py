@@ -1,7 +1,5 @@
 """Files of requests on their way into a real Postgres: what lands, what waits, and that nothing is lost or doubled."""
 
-import gzip
-import json
 import random
 import threading
 from decimal import Decimal
@@ -13,16 +11,13 @@ from sqlalchemy import text
 
 from evaluations.errors import AssayError
 from tasks.ingest import reading
-from tasks.ingest.formats import Adaptation
 from tasks.ingest.ingesting import IngestRequest, ingest_file
 from tasks.ingest.retrying import retry
 from tasks.store.database import transaction
 from tasks.store.partitions import drop_before
-from tests.evaluations.scoring.test_real_data import DATA
 from tests.tasks.ingest.builders import a_file, a_record, facts, ingested, one, waiting
 
 pytestmark = pytest.mark.usefixtures("store")
-AZURE = DATA / "azure_llm_trace"
 
 
 def test_a_request_lands_with_its_price_and_marks_its_day(tmp_path: Path) -> None:
@@ -304,30 +299,3 @@ def test_a_file_that_cannot_be_one_is_refused(tmp_path: Path, name: str, said: s
     (tmp_path / "head.csv").write_text("a,a\n1,2\n")
     with pytest.raises(AssayError, match=said):
         ingested(tmp_path / name)
-
-
-def test_an_hour_of_real_traffic_lands_and_costs_what_it_should(tmp_path: Path) -> None:
-    """Microsoft's trace of a language-model service, against the figures of a separate script."""
-    if not AZURE.is_dir():
-        pytest.skip("the recorded traffic (azure_llm_trace) is not here")
-    expected = json.loads((AZURE / "expected.json").read_text())
-    how = Adaptation(
-        renamed={"at": "TIMESTAMP", "input_tokens": "ContextTokens", "output_tokens": "GeneratedTokens"},
-        given={"feature": "conversation", "provider": "openai", "model": "gpt-4o"},
-    )
-    batch = ingested(AZURE / "conv.csv.gz", how)
-    assert (batch.counts.landed, batch.counts.quarantined) == (expected["requests"], 0)
-    with transaction() as connection:
-        row = connection.execute(
-            text("""
-                SELECT sum(input_tokens) AS input, sum(output_tokens) AS output, sum(cost) AS cost,
-                    to_char(min(at), 'YYYY-MM-DD"T"HH24:MI:SS.US') AS first,
-                    to_char(max(at), 'YYYY-MM-DD"T"HH24:MI:SS.US') AS last
-                FROM requests
-            """)
-        ).one()
-    assert (row.input, row.output) == (expected["input_tokens"], expected["output_tokens"])
-    assert row.cost == Decimal(expected["cost"]["gpt-4o"]["total_usd"])
-    assert (row.first, row.last) == (expected["first"], expected["last"])
-    assert ingested(AZURE / "conv.csv.gz", how).counts.duplicates == expected["requests"]
-    assert gzip.decompress((AZURE / "conv.csv.gz").read_bytes()).count(b"\n") >= expected["requests"]
