@@ -121,5 +121,22 @@ def day_bounds(day: date, timezone: str) -> tuple[datetime, datetime]:
     return begins, ends
 
 
+PARTS = 4
+"""A day is read in so many parts at once."""
+
+
+def day_parts(day: date, timezone: str) -> tuple[datetime, ...]:
+    """Where the parts of a day begin, and where the last one ends, in UTC: full hours by the clocks of the zone.
+
+    >>> [f"{bound:%d %H:%M}" for bound in day_parts(date(2026, 3, 29), "Europe/Berlin")]
+    ['28 23:00', '29 04:00', '29 10:00', '29 16:00', '29 22:00']
+    """
+    begins, ends = day_bounds(day, timezone)
+    zone = ZoneInfo(timezone)
+    between = [datetime.combine(day, time(24 // PARTS * n), zone).astimezone(UTC) for n in range(1, PARTS)]
+    # A zone that crossed the date line has a day that is none: its parts are empty, too.
+    return (begins, *sorted(min(max(each, begins), ends) for each in between), ends)
+
+
 def _dollars(cost: Decimal | None) -> str:
     return "unpriced" if cost is None else f"${cost:,.2f}"

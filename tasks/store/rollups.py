@@ -20,6 +20,7 @@ from evaluations.rollups import (
     DIMENSIONS,
     HEAVIEST,
     MEASURES,
+    PARTS,
     PROMPT_TOKENS,
     REPLY_TOKENS,
     TOKENS,
@@ -27,6 +28,7 @@ from evaluations.rollups import (
     Mark,
     Restatement,
     day_bounds,
+    day_parts,
 )
 
 DEFAULT_TIMEZONE = "UTC"
@@ -62,19 +64,41 @@ _OF_REQUESTS = {
 }
 _MEASURED = ", ".join(MEASURES)
 _SUMS = ", ".join(f"sum({measure}) AS {measure}" for measure in MEASURES)
-_ON_THE_DAY = "at >= :begins AND at < :ends"
 _HISTOGRAM = f"""(
     SELECT string_agg(int2send(CAST(bucket AS smallint)) || int4send(CAST(n AS integer)), ''::bytea ORDER BY bucket)
     FROM (SELECT width_bucket(latency * 1000, {_EDGES}) AS bucket, count(*) AS n
           FROM unnest(latencies) AS latency GROUP BY bucket) AS cells)"""
-# Requests are read once and grouped by hash. Sorting them by eight names, for their percentiles and again for the
-# cells of their histograms, would take most of the time: each fact carries its latencies as an array instead.
-ROLL_UP = f"""
-    WITH hours AS MATERIALIZED (
+
+
+def _hours_of(part: int) -> str:
+    return f"""
         SELECT date_trunc('hour', at, :timezone) AS hour, {_DIMS},
             {", ".join(f"{sql} AS {name}" for name, sql in _OF_REQUESTS.items())},
-            array_agg(latency_ms) FILTER (WHERE latency_ms IS NOT NULL) AS latencies
-        FROM requests WHERE {_ON_THE_DAY} GROUP BY hour, {_DIMS}),
+            array_agg(latency_ms) FILTER (WHERE latency_ms IS NOT NULL) AS latencies, CAST(NULL AS bytea) AS subject
+        FROM requests WHERE at >= :bound_{part} AND at < :bound_{part + 1} GROUP BY hour, {_DIMS}"""
+
+
+def _persons() -> str:
+    told = ", ".join(
+        _OF_REQUESTS[name] if name in ("requests", "unpriced", "cost") else "NULL" for name in _OF_REQUESTS
+    )
+    return f"""
+        SELECT NULL, {", ".join("NULL" for _ in DIMENSIONS)}, {told}, NULL, subject
+        FROM requests WHERE at >= :bound_0 AND at < :bound_{PARTS} AND subject IS NOT NULL GROUP BY subject"""
+
+
+# Requests are grouped by hash. Sorting them by eight names, for their percentiles and again for the cells of their
+# histograms, would take most of the time: each fact carries its latencies as an array instead.
+READ = f"""
+    CREATE TEMPORARY TABLE read_of_day ON COMMIT DROP AS
+    {" UNION ALL ".join((*(_hours_of(part) for part in range(PARTS)), _persons()))}
+"""
+"""All that facts need of a day's requests by one statement, which sees them at one moment, its parts side by side.
+
+A row tells of an hour per dimension, or of a person.
+"""
+ROLL_UP = f"""
+    WITH hours AS (SELECT * FROM read_of_day WHERE subject IS NULL),
     numbered AS MATERIALIZED (SELECT *, dense_rank() OVER (ORDER BY {_DIMS}) AS number FROM hours),
     hourly AS (
         INSERT INTO usage_hourly (day, hour, {_DIMS}, {_MEASURED}, latency_histogram)
@@ -86,12 +110,10 @@ ROLL_UP = f"""
         INSERT INTO usage_rhythm (day, hour, feature, provider, model, requests, errors, unpriced, cost)
         SELECT :day, hour, feature, provider, model, sum(requests), sum(errors), sum(unpriced), sum(cost)
         FROM hours GROUP BY hour, feature, provider, model),
-    persons AS (
-        SELECT subject, count(*) AS requests, {_OF_REQUESTS["unpriced"]} AS unpriced, sum(cost) AS cost
-        FROM requests WHERE {_ON_THE_DAY} AND subject IS NOT NULL GROUP BY subject),
     ranked AS MATERIALIZED (
         SELECT *, least(row_number() OVER (ORDER BY requests DESC, subject),
-                        row_number() OVER (ORDER BY cost DESC NULLS LAST, subject)) AS rank FROM persons),
+                        row_number() OVER (ORDER BY cost DESC NULLS LAST, subject)) AS rank
+        FROM read_of_day WHERE subject IS NOT NULL),
     heaviest AS (
         INSERT INTO usage_subjects (day, subject, requests, unpriced, cost)
         SELECT :day, subject, requests, unpriced, cost FROM ranked WHERE rank <= :heaviest),
@@ -106,7 +128,7 @@ ROLL_UP = f"""
         SELECT percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency) AS shares
         FROM unnest(latencies) AS latency) AS exact
 """
-"""All facts of a day by one statement, which sees the requests at one moment."""
+"""All facts of a day from what was read of it."""
 
 _TOTALS = f"""
     SELECT coalesce(sum(requests), 0) AS requests, coalesce(sum(successes), 0) AS successes,
@@ -202,7 +224,7 @@ def roll_up(connection: Connection, day: date, *, actor: str) -> RolledUp:
     # Before the requests are read: a mark that is taken away here belongs to requests that are seen below.
     marks = _take_marks(connection, day)
     _claim(connection, day, timezone, actor)
-    _rewrite(connection, day, begins, ends, timezone)
+    _rewrite(connection, day, timezone)
     after = _conclude(connection, day, timezone, ends, actor)
     outcome = _outcome(before, after)
     if outcome == "restated" and before is not None:
@@ -288,18 +310,16 @@ def _claim(connection: Connection, day: date, timezone: str, actor: str) -> None
     )
 
 
-def _rewrite(connection: Connection, day: date, begins: datetime, ends: datetime, timezone: str) -> None:
+def _rewrite(connection: Connection, day: date, timezone: str) -> None:
     for table in FACTS:
         connection.execute(text(f"DELETE FROM {table} WHERE day = :day"), {"day": day})
     # A day's groups are to stay in memory; compiling the statement would cost more than it saves. The planner takes
     # every request for a group of its own, as it knows nothing of hours, and would sort them all by ten columns.
-    connection.execute(
-        text("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off; SET LOCAL enable_sort = off"),
-    )
-    connection.execute(
-        text(ROLL_UP), {"day": day, "begins": begins, "ends": ends, "timezone": timezone, "heaviest": HEAVIEST}
-    )
-    connection.execute(text("SET LOCAL enable_sort TO DEFAULT"))
+    connection.execute(text("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off; SET LOCAL enable_sort = off"))
+    bounds = {f"bound_{n}": bound for n, bound in enumerate(day_parts(day, timezone))}
+    connection.execute(text(READ), {"timezone": timezone, **bounds})
+    connection.execute(text(ROLL_UP), {"day": day, "heaviest": HEAVIEST})
+    connection.execute(text("SET LOCAL enable_sort TO DEFAULT; DROP TABLE read_of_day"))
 
 
 def _conclude(connection: Connection, day: date, timezone: str, ends: datetime, actor: str) -> _Known:

@@ -23,7 +23,7 @@ def cost(dollars: str | None, requests: int = 1) -> Spent:
 
 def test_the_examples_say_what_happens() -> None:
     assert doctest.testmod(spend) == (0, 1)
-    assert doctest.testmod(rollups) == (0, 5)
+    assert doctest.testmod(rollups) == (0, 6)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import threading
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import text
 
 from evaluations.errors import AssayError
 from evaluations.histograms import RELATIVE_ERROR, decoded, of_latencies
-from evaluations.rollups import DIMENSIONS, MEASURES, TOKENS, Mark, day_bounds
+from evaluations.rollups import DIMENSIONS, MEASURES, TOKENS, Mark, day_bounds, day_parts
 from tasks.store import rollups
 from tasks.store.database import engine, transaction
 from tasks.store.partitions import drop_before
@@ -295,6 +296,18 @@ def test_a_day_on_which_clocks_change_has_all_its_hours() -> None:
         assert sum(row.day == day for row in facts("usage_hourly")) == expected
 
 
+@pytest.mark.parametrize(
+    "timezone", sorted({"UTC", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "America/Havana"})
+)
+def test_parts_of_a_day_are_the_whole_of_it_and_none_is_read_twice(timezone: str) -> None:
+    """Apia had no 30 December 2011, clocks of Lord Howe move by half an hour, those of Havana at midnight."""
+    for day in (date(2011, 12, 29) + timedelta(days=n) for n in range(120)):
+        parts = day_parts(day, timezone)
+        assert (parts[0], parts[-1]) == day_bounds(day, timezone)
+        assert list(parts) == sorted(parts)
+        assert {each.astimezone(ZoneInfo(timezone)).minute for each in parts} == {0}
+
+
 def test_a_transaction_that_would_overlook_late_rows_is_refused() -> None:
     with engine().connect() as connection:
         connection.execution_options(isolation_level="REPEATABLE READ")
@@ -304,14 +317,8 @@ def test_a_transaction_that_would_overlook_late_rows_is_refused() -> None:
 
 def test_rolling_a_day_up_reads_the_partition_of_its_month_alone() -> None:
     landed(*(a_request(at=datetime(2026, month, 4, 9, tzinfo=UTC)) for month in range(1, 10)))
-    begins, ends = day_bounds(DAY, "UTC")
+    bounds = {f"bound_{n}": bound for n, bound in enumerate(day_parts(DAY, "UTC"))}
     with transaction() as connection:
-        connection.execute(
-            text("INSERT INTO rolled_days VALUES (:day, 'UTC', true, 0, '', now(), 'test')"), {"day": DAY}
-        )
-        plan = connection.execute(
-            text(f"EXPLAIN {rollups.ROLL_UP}"),
-            {"day": DAY, "begins": begins, "ends": ends, "timezone": "UTC", "heaviest": 1},
-        ).scalars()
+        plan = connection.execute(text(f"EXPLAIN {rollups.READ}"), {"timezone": "UTC", **bounds}).scalars()
         read = {word[:16] for line in plan for word in line.split() if word.startswith("requests_2026")}
     assert read == {"requests_2026_05"}
