@@ -28,8 +28,19 @@ def ingest(
 ) -> None:
     """Take in logs of production requests: JSON lines, CSV or Parquet, gzipped or not.
 
-    Rows that cannot land wait in quarantine with line and reason; the others land. The same file
-    twice lands once. Personal data are taken out before anything is written.
+    \b
+      assay ingest requests.jsonl                        our own fields; `at` and `feature` are required
+      assay ingest spend.csv.gz --format litellm         spend logs of a LiteLLM proxy
+      assay ingest spans.jsonl --format otlp             OpenTelemetry GenAI spans
+      assay ingest trace.csv --field at=TIMESTAMP --set feature=chat --set model=gpt-4o
+      assay ingest sample-traffic.jsonl.gz --sample-data   made up (assay sample-traffic)
+
+    \b
+    Formats: assay, litellm, otlp, langfuse, openai, anthropic. Fields: docs/ingest.md.
+
+    Rows that cannot land wait in quarantine with line and reason (assay quarantine list); the others
+    land. The same file twice lands once. Personal data are taken out before anything is written. What
+    has no known price is counted as unpriced, never as free. Then: assay rollup, assay spend.
     """
     from cli.run import use_prefect
     from tasks.ingest.formats import adaptation, format_named

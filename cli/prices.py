@@ -16,7 +16,17 @@ SHOWN = 20
 
 @click.group()
 def prices() -> None:
-    """What models cost, since when and by whose word. Prices are added, never changed; unknown is not zero."""
+    """What models cost, since when and by whose word. Prices are added, never changed; unknown is not zero.
+
+    \b
+      assay prices show openai/gpt-4o                  today, and every row ever written
+      assay prices show openai/gpt-4o --at 2025-01-31  on a day
+      assay prices diff                                where the store and the price lists differ
+      assay prices sync --apply                        add what is new
+
+    Prices of your own go into prices.yaml in ASSAY_HOME (docs/prices.md); they go before the lists. Requests keep
+    the price they were ingested with: assay reprice prices the past again.
+    """
 
 
 @prices.command()
@@ -60,7 +70,8 @@ def sync(apply: bool, models: tuple[str, ...], everything: bool, as_json: bool) 
 
     Nothing is fetched: the lists are those of the installed packages. Rows that are there are never changed.
     """
-    from tasks.price_sync import apply_sync, planned_sync
+    from evaluations.wording import count
+    from tasks.price_sync import apply_sync, planned_sync, today
     from tasks.settings import settings
     from tasks.store.database import transaction
     from tasks.store.prices import lock_prices
@@ -77,6 +88,11 @@ def sync(apply: bool, models: tuple[str, ...], everything: bool, as_json: bool) 
     _echo_plan(plan, everything)
     if added is not None:
         click.echo(f"{added:,} rows added; none was changed.")
+        if past := [change.effective_from for change in plan.changes if change.effective_from < today()]:
+            click.echo(
+                f"{count(len(past), 'price')} of them hold since before today, and requests keep the price they had. "
+                f"What they would change: assay reprice --from {min(past)} --to {today()} --dry-run"
+            )
     elif plan.rows:
         click.echo("Nothing was written. To add the rows: assay prices sync --apply")
 

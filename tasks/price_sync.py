@@ -23,7 +23,7 @@ def seed_prices(connection: Connection, given: Settings | None = None) -> None:
     if not has_source(connection, map_source()):
         lock_prices(connection)
         # None where another command was faster while this one waited, or where the new version says the same.
-        add_prices(connection, compared(all_prices(connection), rows_of_map(), _today()).rows, given.actor)
+        add_prices(connection, compared(all_prices(connection), rows_of_map(), today()).rows, given.actor)
     apply_sync(connection, _own_sync(connection, given), given)
 
 
@@ -48,7 +48,7 @@ def planned_sync(connection: Connection, given: Settings, names: Iterable[str] =
     listed = list(rows_of_map())
     wanted = sorted({row.model for row in listed} | set(configured_models(connection))) + list(names)
     offered = [*listed, *rows_of_curated(wanted), *_own_rows(given)]
-    return compared(all_prices(connection), offered, _today())
+    return compared(all_prices(connection), offered, today())
 
 
 def apply_sync(connection: Connection, sync: PriceSync, given: Settings) -> int:
@@ -69,7 +69,7 @@ def _refuse_conflicts(sync: PriceSync) -> None:
 
 def _own_sync(connection: Connection, given: Settings) -> PriceSync:
     own = list(_own_rows(given))
-    return compared(price_book(connection, {row.model for row in own}).rows, own, _today())
+    return compared(price_book(connection, {row.model for row in own}).rows, own, today())
 
 
 def _own_rows(given: Settings) -> Iterator[PriceRow]:
@@ -77,5 +77,6 @@ def _own_rows(given: Settings) -> Iterator[PriceRow]:
         yield from rows_of_overrides(path)
 
 
-def _today() -> date:
+def today() -> date:
+    """The day (UTC) from which a price without a date counts."""
     return datetime.now(UTC).date()

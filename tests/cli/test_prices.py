@@ -62,6 +62,15 @@ def test_what_a_model_costs_is_shown_exactly_with_its_history(store: str) -> Non
     assert night.out.partition("\nfrom")[0] != noon.out.partition("\nfrom")[0]
 
 
+def test_a_price_that_comes_late_says_how_to_see_what_it_would_change(store: str, own: Path) -> None:
+    first = assay_here("prices", "sync", "--apply")
+    assert "assay reprice" not in first.out or "--dry-run" in first.out
+    own.write_text(ENTRY + ENTRY.replace("prices:\n", "").replace("2025-07-01", "2025-09-01").replace("0.1,", "0.3,"))
+    late = assay_here("prices", "sync", "--apply").out
+    assert "hold since before today, and requests keep the price they had" in late
+    assert "assay reprice --from 2025-09-01 --to " in late
+
+
 def test_an_unknown_model_is_refused_with_the_nearest_and_an_empty_store_says_how_to_fill_it(store: str) -> None:
     empty = assay_here("prices", "show", "openai/of-our-own")
     assert (empty.code, "assay prices sync --apply" in empty.err) == (2, True)
