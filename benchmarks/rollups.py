@@ -204,7 +204,7 @@ def _performed(*by: Any) -> Callable[[Connection], object]:
 def _facts(connection: Connection) -> object:
     from tasks.store.facts import facts_by_day
 
-    return facts_by_day(connection, ("feature", "model", "provider"), FIRST, LAST)
+    return facts_by_day(connection, ("feature", "model", "provider"), FIRST, LAST, latencies_from=FIRST)
 
 
 def _hours(connection: Connection) -> object:
