@@ -7,10 +7,12 @@ split is sound. Everything under way is read by one statement.
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
+
+from sqlalchemy import Connection
 
 from evaluations.arms import CaseValues, LiveData, UnitSums
 from evaluations.comparisons import Comparison, Finding
@@ -24,7 +26,7 @@ from evaluations.experiment_rules import (
     questions_of,
 )
 from evaluations.experiment_words import verdict_sentence
-from evaluations.experiments import UNDER_WAY, Outcome, Status
+from evaluations.experiments import UNDER_WAY, Status
 from evaluations.specs import canonical_json
 from evaluations.statistics.compare import compare
 from evaluations.statistics.outcomes import Determined, Undetermined
@@ -38,11 +40,13 @@ from tasks.settings import settings
 from tasks.store import decisions
 from tasks.store import experiments as stored
 from tasks.store.database import transaction
-from tasks.store.decisions import EstimateLine, Look
+from tasks.store.decisions import EstimateLine, Look, NewLook
 from tasks.store.experiment_data import case_values, live_data, quantile_limits
 from tasks.store.experiments import StoredExperiment
 from tasks.store.runs import StoredRun, progress_of, run_of
 
+AT_ONCE = 100
+"""Looks that are written in one transaction."""
 WHOLE_RUN = Occasion("last", "every case is answered")
 
 
@@ -92,52 +96,79 @@ def under_way(name: str | None = None) -> list[StoredExperiment]:
 
 
 def look_at(experiments: Sequence[StoredExperiment], now: datetime | None = None) -> LookedAt:
-    """Look at some experiments; one that fails keeps none of the others from their turn."""
+    """Look at some experiments; one that fails keeps none of the others from their turn.
+
+    Everything is read first, judged then, and written in few transactions.
+    """
     now = now or datetime.now(UTC)
     live = [each for each in experiments if each.spec.design == "live_split"]
     with transaction() as connection:
-        limits = quantile_limits(connection, live)
-        data = live_data(connection, live, limits=limits)
-    looks, failed = [], {}
+        data = live_data(connection, live, limits=quantile_limits(connection, live))
+        so_far = decisions.fractions_of(connection, [each.id for each in live])
+    judged: list[_Judged] = []
+    failed = {}
     for each in experiments:
         try:
-            looks.append(_live(each, data[each.name], now) if each.name in data else _offline(each))
+            if each.name in data:
+                judged.append(_live(each, data[each.name], so_far.get(each.id, ()), now))
+            else:
+                judged.append(_offline(each))
         except AssayError as problem:
             failed[each.name] = without_secrets(str(problem))
-    return LookedAt(tuple(looks), failed)
+    return LookedAt(tuple(_written(judged)), failed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What a look found, before it is written down."""
+
+    experiment: StoredExperiment
+    moment: Occasion
+    comparison: Comparison | None
+    sentence: str
+    live: LiveData | None = None
+    offline: Mapping[str, CaseValues] | None = None
+
+    @property
+    def ends(self) -> bool:
+        """Does the declared rule end the experiment with this look?"""
+        if self.comparison is None or self.comparison.blocked:
+            return False
+        return self.moment.kind == "last" or concludes(self.comparison)
+
+    def looked(self, experiment: StoredExperiment, look: Look | None) -> Looked:
+        return Looked(
+            experiment=experiment,
+            occasion=self.moment,
+            comparison=self.comparison,
+            live=self.live,
+            offline=self.offline,
+            look=look,
+            sentence=self.sentence,
+        )
 
 
 # Live
 
 
-def _live(experiment: StoredExperiment, data: LiveData, now: datetime) -> Looked:
+def _live(experiment: StoredExperiment, data: LiveData, so_far: Sequence[float], now: datetime) -> _Judged:
     spec = experiment.spec
-    smallest = min(arm.units for arm in data.arms.values())
     assert experiment.started_at is not None
-    with transaction() as connection:
-        so_far = [look.facts["fraction"] for look in decisions.looks_of(connection, experiment.id)]
     moment = occasion(
         spec,
-        smallest=smallest,
+        smallest=min(arm.units for arm in data.arms.values()),
         planned_n=experiment.planned_n,
-        looked_at=[fraction for fraction in so_far if fraction is not None],
+        looked_at=so_far,
         started_at=experiment.started_at,
         now=now,
     )
-    broken = _broken_assignment(experiment, data)
     if experiment.status not in UNDER_WAY:
         moment = Occasion("look", "the experiment is over")
+    broken = _broken_assignment(experiment, data)
+    if moment.kind == "wait" and not broken:
+        sentence = f"Not enough data: {moment.why}."
+        return _Judged(experiment=experiment, moment=moment, comparison=None, sentence=sentence, live=data)
     if moment.kind == "wait":
-        if not broken:
-            return Looked(
-                experiment=experiment,
-                occasion=moment,
-                comparison=None,
-                live=data,
-                offline=None,
-                look=None,
-                sentence=f"Not enough data: {moment.why}.",
-            )
         moment = Occasion("look", "the assignment is broken")
     measured = {
         metric.metric: {name: _moments(arm.metrics[metric.metric]) for name, arm in data.arms.items()}
@@ -146,15 +177,12 @@ def _live(experiment: StoredExperiment, data: LiveData, now: datetime) -> Looked
     comparison = _compare(experiment, measured, moment.fractions, {name: arm.units for name, arm in data.arms.items()})
     if broken and not comparison.blocked:
         comparison = _blocked(comparison, broken)
-    return _conclude(experiment, moment, comparison, live=data, fraction=_fraction(moment))
+    sentence = verdict_sentence(comparison, spec.declaration)
+    return _Judged(experiment=experiment, moment=moment, comparison=comparison, sentence=sentence, live=data)
 
 
 def _moments(sums: UnitSums) -> PairMoments:
     return PairMoments.from_sums(sums.units, sums.x, sums.y, sums.xx, sums.yy, sums.xy)
-
-
-def _fraction(moment: Occasion) -> float | None:
-    return moment.fractions[-1] if moment.fractions else None
 
 
 def _broken_assignment(experiment: StoredExperiment, data: LiveData) -> str:
@@ -184,7 +212,7 @@ def _blocked(comparison: Comparison, why: str) -> Comparison:
 # Offline
 
 
-def _offline(experiment: StoredExperiment) -> Looked:
+def _offline(experiment: StoredExperiment) -> _Judged:
     if experiment.run_id is None:
         raise AssayError(f"experiment {experiment.name} has no run yet; start it by `assay experiments run`.")
     with transaction() as connection:
@@ -192,19 +220,12 @@ def _offline(experiment: StoredExperiment) -> Looked:
         progress = progress_of(connection, experiment.run_id)
     if progress.done < progress.total:
         waiting = Occasion("wait", f"{count(progress.done)} of {count(progress.total)} answers")
-        return Looked(
-            experiment=experiment,
-            occasion=waiting,
-            comparison=None,
-            live=None,
-            offline=None,
-            look=None,
-            sentence=f"Not enough data: {waiting.why} are there. Go on: assay experiments run {experiment.name}",
-        )
+        sentence = f"Not enough data: {waiting.why} are there. Go on: assay experiments run {experiment.name}"
+        return _Judged(experiment=experiment, moment=waiting, comparison=None, sentence=sentence)
     values = values_of(experiment, run)
-    measured = {metric: each.values for metric, each in values.items()}
-    comparison = _compare(experiment, measured, (), None)
-    return _conclude(experiment, WHOLE_RUN, comparison, offline=values, fraction=None)
+    comparison = _compare(experiment, {metric: each.values for metric, each in values.items()}, (), None)
+    sentence = verdict_sentence(comparison, experiment.spec.declaration)
+    return _Judged(experiment=experiment, moment=WHOLE_RUN, comparison=comparison, sentence=sentence, offline=values)
 
 
 def values_of(experiment: StoredExperiment, run: StoredRun) -> dict[str, CaseValues]:
@@ -242,74 +263,67 @@ def _compare(
     )
 
 
-def _conclude(
-    experiment: StoredExperiment,
-    moment: Occasion,
-    comparison: Comparison,
-    *,
-    live: LiveData | None = None,
-    offline: Mapping[str, CaseValues] | None = None,
-    fraction: float | None,
-) -> Looked:
-    """Write the look down, decide by the declared rule, and end the experiment where the rule ends it."""
-    sentence = verdict_sentence(comparison, experiment.spec.declaration)
-    ends = (
-        experiment.status == "running" and not comparison.blocked and (moment.kind == "last" or concludes(comparison))
-    )
-    facts = {
-        "fraction": fraction,
-        "occasion": moment.why,
-        "printed_rule": comparison.printed_rule,
-        "findings": [jsonable(each) for each in comparison.findings],
-        "sample_ratio": jsonable(comparison.sample_ratio),
-        "counts": _counts(live, offline),
-    }
-    with transaction() as connection:
-        held = stored.find_experiment(connection, experiment.name, lock=True)
-        look = decisions.save_look(
-            connection,
-            experiment.id,
-            data_hash=_hash(experiment, live, offline),
-            verdict=_word(comparison),
-            sentence=sentence,
-            facts=facts,
-            estimates=[_line(finding) for finding in comparison.findings],
-            post_hoc="" if held.status in UNDER_WAY else "after the end",
-            actor=settings().actor,
-        )
-        if ends and held.status == "running":
-            _decide(connection, held, comparison, sentence, moment, look)
-        after = stored.find_experiment(connection, experiment.name)
-    if after.status != experiment.status and after.spec.design == "live_split":
-        publish_flags(after.spec.environment)
-    return Looked(
-        experiment=after,
-        occasion=moment,
-        comparison=comparison,
-        live=live,
-        offline=offline,
-        look=look,
-        sentence=sentence,
+# Writing it down
+
+
+def _written(judged: Sequence[_Judged]) -> Iterator[Looked]:
+    """Write the looks down, decide by the declared rules, and end the experiments that these end."""
+    for begin in range(0, len(judged), AT_ONCE):
+        chunk = judged[begin : begin + AT_ONCE]
+        with transaction() as connection:
+            statuses = stored.hold(connection, [each.experiment.id for each in chunk])
+            looks = decisions.save_looks(
+                connection,
+                [_new_look(each, each.comparison, statuses[each.experiment.id]) for each in chunk if each.comparison],
+                settings().actor,
+            )
+            ended = {
+                each.experiment.id: _end(connection, each, each.comparison, looks[each.experiment.id])
+                for each in chunk
+                if each.comparison and each.ends and statuses[each.experiment.id] == "running"
+            }
+        for environment in sorted(
+            {each.spec.environment for each in ended.values() if each.spec.design == "live_split"}
+        ):
+            publish_flags(environment)
+        for each in chunk:
+            yield each.looked(ended.get(each.experiment.id, each.experiment), looks.get(each.experiment.id))
+
+
+def _new_look(each: _Judged, comparison: Comparison, status: Status) -> NewLook:
+    return NewLook(
+        experiment_id=each.experiment.id,
+        data_hash=_hash(each.experiment, each.live, each.offline),
+        verdict=_word(comparison),
+        sentence=each.sentence,
+        facts={
+            "fraction": each.moment.fractions[-1] if each.moment.fractions else None,
+            "occasion": each.moment.why,
+            "findings": [jsonable(finding) for finding in comparison.findings],
+            "sample_ratio": jsonable(comparison.sample_ratio),
+            "counts": _counts(each.live, each.offline),
+        },
+        estimates=tuple(_line(finding) for finding in comparison.findings),
+        post_hoc="" if status in UNDER_WAY else "after the end",
     )
 
 
-def _decide(
-    connection: Any, held: StoredExperiment, comparison: Comparison, sentence: str, moment: Occasion, look: Look
-) -> None:
-    outcome: Outcome = comparison.outcome
+def _end(connection: Connection, each: _Judged, comparison: Comparison, look: Look) -> StoredExperiment:
+    """Decide by the declared rule, and give the experiment as it stands then."""
+    spec, outcome = each.experiment.spec, comparison.outcome
     decisions.decide(
         connection,
-        held.id,
+        each.experiment.id,
         outcome=outcome,
         variant=comparison.winners[0] if outcome == "variant" else None,
-        rule=f"{held.spec.method}, {held.spec.primary.metric}, alpha {held.spec.alpha:g}; {moment.why}",
-        sentence=sentence,
+        rule=f"{spec.method}, {spec.primary.metric}, alpha {spec.alpha:g}; {each.moment.why}",
+        sentence=each.sentence,
         automatic=True,
         actor=settings().actor,
         look_id=look.id,
     )
-    done: Status = "completed"
-    stored.move(connection, held, done, actor=settings().actor, why=moment.why)
+    stored.move(connection, each.experiment, "completed", actor=settings().actor, why=each.moment.why)
+    return stored.find_experiment(connection, each.experiment.name)
 
 
 def _word(comparison: Comparison) -> str:

@@ -45,58 +45,91 @@ class Look:
     at: datetime
 
 
-def save_look(
-    connection: Connection,
-    experiment_id: UUID,
-    *,
-    data_hash: str,
-    verdict: str,
-    sentence: str,
-    facts: Mapping[str, Any],
-    estimates: Sequence[EstimateLine],
-    post_hoc: str,
-    actor: str,
-) -> Look:
-    """Write a look down; the same data under the same rule are one look, which is given back as it was.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLook:
+    """A look that is to be written down."""
 
-    The caller holds the experiment's row, so that two looks at once are one after the other.
+    experiment_id: UUID
+    data_hash: str
+    """Of the data and the rule they were looked at by: the same are one look."""
+    verdict: str
+    sentence: str
+    facts: Mapping[str, Any]
+    estimates: tuple[EstimateLine, ...]
+    post_hoc: str
+
+
+def save_looks(connection: Connection, looks: Sequence[NewLook], actor: str) -> dict[UUID, Look]:
+    """Write looks down, one an experiment; the same data as at the last look give that one back as it was.
+
+    The caller holds the experiments' rows, so that two looks at once are one after the other.
     """
-    known = latest_look(connection, experiment_id)
-    if known is not None and known.data_hash == data_hash:
-        return known
-    look_id = connection.execute(
-        text("""
-            INSERT INTO experiment_analyses (experiment_id, look, data_hash, verdict, sentence, facts, post_hoc, actor)
-            VALUES (:experiment, :look, :hash, :verdict, :sentence, CAST(:facts AS jsonb), :post_hoc, :actor)
-            RETURNING id
-        """),
-        {
-            "experiment": experiment_id,
-            "look": 1 if known is None else known.look + 1,
-            "hash": data_hash,
-            "verdict": verdict,
-            "sentence": sentence,
-            "facts": json.dumps(facts),
-            "post_hoc": post_hoc,
-            "actor": actor,
-        },
-    ).scalar_one()
+    known = _latest(connection, [look.experiment_id for look in looks])
+    written: dict[UUID, Look] = {}
+    estimates: list[dict[str, Any]] = []
+    for look in looks:
+        before = known.get(look.experiment_id)
+        if before is not None and before.data_hash == look.data_hash:
+            written[look.experiment_id] = before
+            continue
+        row = connection.execute(
+            text("""
+                INSERT INTO experiment_analyses (experiment_id, look, data_hash, verdict, sentence, facts, post_hoc,
+                    actor)
+                VALUES (:experiment, :look, :hash, :verdict, :sentence, CAST(:facts AS jsonb), :post_hoc, :actor)
+                RETURNING *
+            """),
+            {
+                "experiment": look.experiment_id,
+                "look": 1 if before is None else before.look + 1,
+                "hash": look.data_hash,
+                "verdict": look.verdict,
+                "sentence": look.sentence,
+                "facts": json.dumps(look.facts),
+                "post_hoc": look.post_hoc,
+                "actor": actor,
+            },
+        ).one()
+        written[look.experiment_id] = _look(row)
+        estimates += [
+            {"look": row.id, **{name: getattr(line, name) for name in EstimateLine.__dataclass_fields__}}
+            for line in look.estimates
+        ]
     if estimates:
         connection.execute(
             text("""
-                INSERT INTO experiment_estimates (analysis_id, metric, variant, role, n, value, low,
-                    high, confidence, p, p_adjusted, method, verdict)
+                INSERT INTO experiment_estimates (analysis_id, metric, variant, role, n, value, low, high, confidence,
+                    p, p_adjusted, method, verdict)
                 VALUES (:look, :metric, :variant, :role, :n, :value, :low, :high, :confidence, :p, :p_adjusted,
                     :method, :verdict)
             """),
-            [
-                {"look": look_id, **{name: getattr(line, name) for name in EstimateLine.__dataclass_fields__}}
-                for line in estimates
-            ],
+            estimates,
         )
-    written = latest_look(connection, experiment_id)
-    assert written is not None
     return written
+
+
+def fractions_of(connection: Connection, experiment_ids: Sequence[UUID]) -> dict[UUID, tuple[float, ...]]:
+    """The shares of the planned number at the looks so far, of the experiments that plan their looks."""
+    rows = connection.execute(
+        text("""
+            SELECT experiment_id, array_agg(CAST(facts ->> 'fraction' AS float8) ORDER BY look) AS fractions
+            FROM experiment_analyses
+            WHERE experiment_id = ANY(:ids) AND facts ->> 'fraction' IS NOT NULL GROUP BY 1
+        """),
+        {"ids": list(experiment_ids)},
+    )
+    return {row.experiment_id: tuple(row.fractions) for row in rows}
+
+
+def _latest(connection: Connection, experiment_ids: Sequence[UUID]) -> dict[UUID, Look]:
+    rows = connection.execute(
+        text("""
+            SELECT DISTINCT ON (experiment_id) * FROM experiment_analyses
+            WHERE experiment_id = ANY(:ids) ORDER BY experiment_id, look DESC
+        """),
+        {"ids": list(experiment_ids)},
+    )
+    return {row.experiment_id: _look(row) for row in rows}
 
 
 def looks_of(connection: Connection, experiment_id: UUID) -> list[Look]:
@@ -109,11 +142,7 @@ def looks_of(connection: Connection, experiment_id: UUID) -> list[Look]:
 
 def latest_look(connection: Connection, experiment_id: UUID) -> Look | None:
     """The last look; None before the first."""
-    row = connection.execute(
-        text("SELECT * FROM experiment_analyses WHERE experiment_id = :id ORDER BY look DESC LIMIT 1"),
-        {"id": experiment_id},
-    ).one_or_none()
-    return None if row is None else _look(row)
+    return _latest(connection, [experiment_id]).get(experiment_id)
 
 
 def _look(row: Row[Any]) -> Look:

@@ -288,6 +288,15 @@ def _note(connection: Connection, id_: UUID, before: Status | None, after: Statu
     )
 
 
+def hold(connection: Connection, experiment_ids: Sequence[UUID]) -> dict[UUID, Status]:
+    """Hold the rows of experiments until the transaction ends, and give their statuses."""
+    rows = connection.execute(
+        text("SELECT id, status FROM experiments WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"),
+        {"ids": list(experiment_ids)},
+    )
+    return {row.id: row.status for row in rows}
+
+
 def events_of(connection: Connection, experiment_id: UUID) -> list[Event]:
     """The life of an experiment so far, the first step first."""
     rows = connection.execute(
