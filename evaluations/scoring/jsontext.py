@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 from evaluations.scoring.regexes import picked
-from evaluations.scoring.words import quoted
+from evaluations.scoring.words import keyed, quoted
 
 Wrapping = Literal["none", "fence", "prose"]
 """What may stand around the JSON. none: nothing but white space. fence: one code fence.
@@ -128,13 +128,13 @@ def difference(
     if isinstance(wanted, Mapping) and isinstance(got, Mapping):
         for key in wanted:
             if key not in got:
-                return f"{path + '.' if path else ''}{key} is missing"
+                return f"{path + '.' if path else ''}{keyed(key)} is missing"
         if not ignore_extra:
             for key in got:
                 if key not in wanted:
-                    return f"{path + '.' if path else ''}{key} was not asked for"
+                    return f"{path + '.' if path else ''}{keyed(key)} was not asked for"
         for key, value in wanted.items():
-            below = f"{path}.{key}" if path else str(key)
+            below = f"{path}.{keyed(key)}" if path else keyed(key)
             if told := difference(value, got[key], path=below, **options):
                 return told
         return None

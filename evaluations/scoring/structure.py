@@ -12,7 +12,7 @@ from evaluations.scoring.base import Score, Scored, Unscored
 from evaluations.scoring.jsontext import NOTHING, Wrapping, at_path, difference, json_in, parsed, unfenced
 from evaluations.scoring.reading import FULL, Compared, OfText, nothing_expected, text_of, too_slow
 from evaluations.scoring.settings import Count, Size, Text
-from evaluations.scoring.words import listed, plural, quoted
+from evaluations.scoring.words import keyed, listed, plural, quoted
 
 _DEEP = "the JSON is nested too deeply to compare"
 
@@ -198,11 +198,11 @@ class JsonFields(ComparedJson):
                 return Unscored(f"the expectation has no field {path!r}")
             there = at_path(got, path)
             try:
-                told = f"{path} is missing" if there is NOTHING else self.told(target, there)
+                told = f"{keyed(path)} is missing" if there is NOTHING else self.told(target, there)
             except RecursionError:
-                told = f"{path} is nested too deeply"
+                told = f"{keyed(path)} is nested too deeply"
             if told is not None:
-                wrong.append(told.replace("the value", path, 1))
+                wrong.append(told.replace("the value", keyed(path), 1))
         if not wrong:
             return FULL
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
@@ -265,11 +265,11 @@ class ToolCall(Compared):
         wrong: list[str] = []
         for name, value in wanted.items():
             try:
-                told = difference(value, got.get(name, NOTHING), ignore_case=self.ignore_case, path=str(name))
+                told = difference(value, got.get(name, NOTHING), ignore_case=self.ignore_case, path=keyed(name))
             except RecursionError:
-                told = f"{name} is nested too deeply"
+                told = f"{keyed(name)} is nested too deeply"
             if told is not None:
-                wrong.append(f"{name} is missing" if name not in got else told)
+                wrong.append(f"{keyed(name)} is missing" if name not in got else told)
         extra = [] if self.ignore_extra else [str(name) for name in got if name not in wanted]
         if not wrong and not extra:
             return FULL

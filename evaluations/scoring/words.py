@@ -6,6 +6,16 @@ from collections.abc import Sequence
 _TOKEN = re.compile(r"\w+")
 
 
+def keyed(name: object, limit: int = 40) -> str:
+    """A key of a JSON object as a sentence can hold it: plain as it is, anything else in quotes and on one line.
+
+    >>> keyed("city"), keyed("\\n"), keyed("")
+    ('city', "''", "''")
+    """
+    text = str(name)
+    return text if text and text.isprintable() and len(text) <= limit else quoted(text, limit)
+
+
 def quoted(text: str, limit: int = 80) -> str:
     """The text on one line, in quotes, its middle left out beyond `limit` characters.
 
