@@ -67,16 +67,18 @@ def use_server(given: Settings, told: Callable[[str], None] = lambda _: None) ->
     Call before Prefect is imported. `told` hears one sentence when there is something to wait for.
     Raises InfrastructureError when a named server does not answer or an own one does not start.
     """
-    home = prefect_home(given)
-    os.environ.update(QUIET)
-    os.environ["PREFECT_HOME"] = str(home)
     server = find_server(given, told)
-    os.environ["PREFECT_API_URL"] = server.api_url
+    point_at(server.api_url, prefect_home(given))
+    return server
+
+
+def point_at(api_url: str, home: Path) -> None:
+    """Let Prefect, once it is imported, use this server and keep quiet, in the environment of this process."""
+    os.environ.update({**QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": api_url})
     if "PREFECT_LOGGING_LEVEL" not in os.environ:
         os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
         # What goes wrong is said by the command, in a sentence; the traceback is for Prefect's page.
         os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
-    return server
 
 
 def find_server(given: Settings, told: Callable[[str], None] = lambda _: None) -> Server:

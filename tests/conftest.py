@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 # Before anything imports Prefect or LiteLLM.
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
+from tasks.prefect_server import point_at
 from tasks.settings import settings
 from tasks.store import database
 from tasks.store.embedded import embedded_url, stop
@@ -52,12 +53,14 @@ def home() -> Iterator[Path]:
     """
     folder = Path(tempfile.mkdtemp(prefix="assay-tests-"))
     os.environ["ASSAY_HOME"] = str(folder)
-    for name in ("ASSAY_DATABASE_URL", "ASSAY_PREFECT_API_URL", "PREFECT_HOME", "PREFECT_API_URL"):
+    for name in ("ASSAY_DATABASE_URL", "ASSAY_PREFECT_API_URL"):
         os.environ.pop(name, None)
     # A server takes the port that was its own before: not the usual one, for which others on the machine come too.
     (folder / "prefect").mkdir()
-    before = {"api_url": f"http://127.0.0.1:{free_port()}/api", "pid": None}
-    (folder / "prefect" / "server.json").write_text(json.dumps(before))
+    api_url = f"http://127.0.0.1:{free_port()}/api"
+    (folder / "prefect" / "server.json").write_text(json.dumps({"api_url": api_url, "pid": None}))
+    # Before the server is there: Prefect reads this when it is imported, and else starts servers that nobody stops.
+    point_at(api_url, folder / "prefect")
     yield folder
     from tasks.prefect_server import prefect_home, stop_server
 

@@ -36,6 +36,7 @@ def forked(arguments: list[str], env: Mapping[str, str], cwd: Path, out: Path, e
 
 def process_of(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     """A process that calls a function, started. Its environment is that of the first such process, and its to set."""
+    assert "PREFECT_API_URL" in os.environ, "the first of these processes imports Prefect for all: use the fixture home"
     process = _context.Process(target=target, args=arguments)
     process.start()
     return process
