@@ -23,6 +23,10 @@ ROOT = Path(__file__).parents[1]
 FIRST = date(2025, 7, 1)
 QUARTER = 90
 USERS = 100_000
+TOLD_SHARE = 0.1
+"""Of requests that say how a customer's matter ended; a fifth of them name a ticket."""
+PER_TICKET = 20
+"""Neighbouring requests that share the name of a ticket, if they name one."""
 MOST_TIMES_BARE, MOST_TIMES_OF_ONE_DAY, MOST_MS = 3.0, 1.2, 500
 """The bars."""
 
@@ -32,7 +36,8 @@ FILL = f"""
     INSERT INTO requests (id, at, batch_id, source, external_id, feature, category, prompt_version, model, provider,
         project, environment, region, subject, status, latency_ms, input_tokens, cached_tokens, cache_write_tokens,
         cache_write_1h_tokens, input_audio_tokens, cached_audio_tokens, output_tokens, reasoning_tokens,
-        output_audio_tokens, output_image_tokens, usage_known, cache_hit, cost, cost_source, rating, quality)
+        output_audio_tokens, output_image_tokens, usage_known, cache_hit, cost, cost_source, quality, rating,
+        ticket, handled_by, resolution, resolution_s, escalation_reason, sentiment)
     SELECT id, CAST(:day AS date) AT TIME ZONE 'UTC' + 86399 * interval '1 second' * (random() + random()) / 2, 1,
         'benchmark', 'r-' || id, 'feature-' || feature, 'category-' || floor(5 * random() ^ 1.5),
         '1.' || floor(2 * random()), 'model-' || (feature + model) % 5, 'provider-' || (feature + model) % 5 % 3,
@@ -41,13 +46,20 @@ FILL = f"""
         exp(6 + 0.3 * model + 0.8 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())),
         input, cached, 0, 0, 0, 0, output, 0, 0, 0, true, random() < 0.1,
         CASE WHEN priced THEN 2.5e-6 * input + 1.25e-6 * cached + 1e-5 * output END,
-        CASE WHEN priced THEN 'priced' END, CASE WHEN random() < 0.05 THEN 1 + floor(5 * random()) END,
-        CASE WHEN random() < 0.2 THEN random() END
+        CASE WHEN priced THEN 'priced' END, CASE WHEN random() < 0.2 THEN random() END,
+        CASE WHEN told AND random() < 0.5 THEN 1 + floor(5 * random()) END,
+        CASE WHEN told AND random() < 0.2 THEN 't-' || id / {PER_TICKET} END,
+        CASE WHEN told THEN CASE WHEN random() < 0.1 THEN 'human' ELSE 'ai' END END,
+        CASE WHEN told THEN ending END, CASE WHEN told AND random() < 0.9 THEN floor(900 * random() ^ 2) END,
+        CASE WHEN told AND ending LIKE 'escalated%' THEN 'policy' END,
+        CASE WHEN told AND random() < 0.5 THEN random() END
     FROM (SELECT CAST(:start AS bigint) + n AS id, CAST(floor(6 * random() ^ 1.5) AS integer) AS feature,
               CAST(floor(3 * random() ^ 2) AS integer) AS model, CAST(floor(2000 * random()) AS integer) AS input,
               CAST(floor(1000 * random() ^ 3) AS integer) AS cached, CAST(floor(800 * random()) AS integer) AS output,
               CASE WHEN random() < 0.97 THEN 'success' WHEN random() < 0.9 THEN 'error' END AS status,
-              random() < 0.98 AS priced
+              random() < 0.98 AS priced, random() < {TOLD_SHARE} AS told,
+              (ARRAY['resolved', 'resolved', 'resolved', 'resolved', 'resolved', 'resolved', 'escalated_human',
+                     'unresolved', 'abandoned', 'pending'])[CAST(1 + floor(10 * random()) AS integer)] AS ending
           FROM generate_series(1, :count) AS n) AS made
 """
 
@@ -162,6 +174,18 @@ def quarter(requests: int, rounds: int) -> None:
     say(f"  rolled up in {seconds(lambda: roll_up_days(None)):.0f} s")
     tidy("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects")
     ask(rounds)
+    customers(requests)
+
+
+def customers(requests: int, rounds: int = 3) -> None:
+    """What `assay customer` measures over the quarter: tickets are made of requests anew each time."""
+    from tasks.customer import customer_impact
+
+    taken = [seconds(lambda: customer_impact(FIRST, LAST)) for _ in range(rounds)]
+    say(
+        f"  customer metrics of {requests:,} requests, of which {TOLD_SHARE:.0%} say how they ended: "
+        f"{statistics.median(taken):.1f} s, median of {rounds} (bar: below {MOST_MS} ms)"
+    )
 
 
 def ask(rounds: int) -> None:

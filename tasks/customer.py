@@ -97,11 +97,12 @@ def definition_named(name: str) -> Sequence[str]:
     """A definition as a person can run it: its head, the tickets it counts, and its own SQL."""
     from evaluations.customer import metric_named
     from tasks.store.customer.definitions import DEFINITIONS
-    from tasks.store.customer.tickets import MATTERS, NEXT_CONTACT, TICKETS, TICKETS_VERSION
+    from tasks.store.customer.tickets import OF_REQUESTS, OF_TICKETS, TICKETS_VERSION
 
     metric = metric_named(name)
     head = [f"-- {metric.title} ({metric.id})", f"-- {metric.says}", f"-- Against the common one: {metric.differs}"]
     if metric.theirs:
-        return [*head, "-- A formula of the source documents, kept to compare with.", DEFINITIONS[name] + ";"]
-    tickets = [f"-- Tickets v{TICKETS_VERSION}", *(f"{sql.strip()};" for sql in (MATTERS, NEXT_CONTACT, TICKETS))]
+        kept = "-- A formula of the source documents, kept to compare with."
+        return [*head, kept, *(f"{sql.strip()};" for sql in OF_REQUESTS), DEFINITIONS[name] + ";"]
+    tickets = [f"-- Tickets v{TICKETS_VERSION}", *(f"{sql.strip()};" for sql in OF_TICKETS)]
     return [*head, *tickets, f"-- {metric.id}", DEFINITIONS[name] + ";"]

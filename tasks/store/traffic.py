@@ -30,6 +30,11 @@ from tasks.store.columns import (
     small,
 )
 
+TOLD = """(ticket IS NOT NULL OR resolution IS NOT NULL OR rating IS NOT NULL OR sentiment IS NOT NULL
+    OR handled_by IS NOT NULL OR escalated_at IS NOT NULL OR escalation_reason IS NOT NULL OR reopened IS NOT NULL
+    OR resolution_s IS NOT NULL OR follow_up_required IS NOT NULL OR follow_up_completed IS NOT NULL)"""
+"""Requests that say something of a customer's matter: a partial index has these words."""
+
 
 class PlatformRow(Base):
     """What holds for the whole installation: one row, made when it is first needed."""
@@ -126,7 +131,8 @@ class RequestRow(Base):
         CheckConstraint("follow_up_required OR NOT follow_up_completed", name="follow_up"),
         Index("ix_requests_at", "at"),
         Index("ix_requests_trace_id", "trace_id", postgresql_where=text("trace_id IS NOT NULL")),
-        Index("ix_requests_subject", "subject", postgresql_where=text("subject IS NOT NULL")),
+        Index("ix_requests_subject", "subject", "feature", "at", postgresql_where=text("subject IS NOT NULL")),
+        Index("ix_requests_told", "at", "feature", postgresql_where=text(TOLD)),
         Index("ix_requests_ticket", "ticket", postgresql_where=text("ticket IS NOT NULL")),
         Index("ix_requests_experiment", "experiment", "at", postgresql_where=text("experiment IS NOT NULL")),
         {"postgresql_partition_by": "RANGE (at)"},

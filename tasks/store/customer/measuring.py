@@ -29,19 +29,13 @@ from evaluations.statistics.means import mean_from_moments
 from evaluations.statistics.outcomes import Determined
 from evaluations.statistics.ratios import PairMoments, ratio_of
 from evaluations.statistics.survival import survival_quantile
-from tasks.store.customer.definitions import DEFINITIONS
-from tasks.store.customer.tickets import MATTERS, NEXT_CONTACT, TICKETS
+from tasks.store.customer.definitions import DEFINITIONS, how_many
+from tasks.store.customer.tickets import OF_TICKETS, REQUESTS, TRACKED
+from tasks.store.traffic import TOLD
 
 HAS_OUTCOME = """(resolution IS NOT NULL OR rating IS NOT NULL OR sentiment IS NOT NULL OR handled_by IS NOT NULL
     OR escalated_at IS NOT NULL)"""
-"""The partial index on requests has the same words."""
-_TRACKED = {
-    "latency": "latency_ms IS NOT NULL",
-    "tokens": "usage_known",
-    "cost": "cost IS NOT NULL",
-    "model": "model IS NOT NULL",
-    "trace": "trace_id IS NOT NULL",
-}
+"""What says how a request ended; all of it is in TOLD, so that the index of that serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +152,12 @@ class Measured:
 
 
 def _make_tickets(connection: Connection, window: Window) -> None:
-    connection.execute(text("DROP TABLE IF EXISTS customer_tickets, customer_matters"))
-    for statement in (MATTERS, NEXT_CONTACT, TICKETS):
+    connection.execute(
+        text("DROP TABLE IF EXISTS customer_tickets, customer_matters, customer_requests, customer_silent")
+    )
+    # Tickets are to be grouped in memory; compiling the statements would cost more than it saves.
+    connection.execute(text("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off"))
+    for statement in (*OF_TICKETS, REQUESTS):
         connection.execute(text(statement), window.given())
 
 
@@ -260,11 +258,11 @@ _READERS = {
 
 def _tickets(connection: Connection) -> Tickets:
     row = connection.execute(
-        text("""
-            SELECT count(*) AS total, count(*) FILTER (WHERE taken_by = 'ai') AS by_ai,
-                   count(*) FILTER (WHERE taken_by = 'human') AS by_humans,
-                   count(*) FILTER (WHERE taken_by IS NULL) AS taker_unknown,
-                   count(*) FILTER (WHERE b.sample_data) AS sample_data
+        text(f"""
+            SELECT {how_many("true")} AS total, {how_many("taken_by = 'ai'")} AS by_ai,
+                   {how_many("taken_by = 'human'")} AS by_humans,
+                   {how_many("taken_by IS NULL")} AS taker_unknown,
+                   {how_many("b.sample_data")} AS sample_data
             FROM customer_tickets t LEFT JOIN ingest_batches b ON b.id = t.batch_id
         """)
     ).mappings()
@@ -283,7 +281,7 @@ FUNNEL = (
 
 
 def _funnel(connection: Connection) -> tuple[tuple[str, int], ...]:
-    columns = ", ".join(f"count(*) FILTER (WHERE {where})" for _, where in FUNNEL)
+    columns = ", ".join(how_many(where) for _, where in FUNNEL)
     row = connection.execute(text(f"SELECT {columns} FROM customer_tickets WHERE taken_by = 'ai'")).one()
     return tuple((name, int(count)) for (name, _), count in zip(FUNNEL, row, strict=True))
 
@@ -291,7 +289,7 @@ def _funnel(connection: Connection) -> tuple[tuple[str, int], ...]:
 def _outcomes(connection: Connection) -> dict[str, int]:
     rows = connection.execute(
         text("""
-            SELECT coalesce(outcome, 'unknown') AS outcome, count(*) AS n FROM customer_tickets
+            SELECT coalesce(outcome, 'unknown') AS outcome, sum(tickets) AS n FROM customer_tickets
             WHERE taken_by = 'ai' GROUP BY 1 ORDER BY n DESC, outcome
         """)
     )
@@ -301,7 +299,7 @@ def _outcomes(connection: Connection) -> dict[str, int]:
 def _reasons(connection: Connection) -> tuple[tuple[str, int], ...]:
     rows = connection.execute(
         text("""
-            SELECT escalation_reason, count(*) AS n FROM customer_tickets
+            SELECT escalation_reason, sum(tickets) AS n FROM customer_tickets
             WHERE taken_by = 'ai' AND closed AND passed_on GROUP BY 1
         """)
     )
@@ -320,7 +318,8 @@ def _sentiments(connection: Connection) -> dict[str, int]:
 def _quality_by_rating(connection: Connection) -> tuple[tuple[int, ...], ...]:
     rows = connection.execute(
         text("""
-            SELECT least(CAST(floor(quality * 5) AS int), 4) AS fifth, rating, count(*) AS n FROM customer_tickets
+            SELECT least(CAST(floor(quality * 5) AS int), 4) AS fifth, rating, sum(tickets) AS n
+            FROM customer_tickets
             WHERE taken_by = 'ai' AND quality IS NOT NULL AND rating IS NOT NULL GROUP BY 1, 2
         """)
     )
@@ -331,15 +330,23 @@ def _quality_by_rating(connection: Connection) -> tuple[tuple[int, ...], ...]:
 def _cost(connection: Connection) -> Any:
     return connection.execute(
         text("""
-            SELECT sum(cost), CAST(coalesce(sum(unpriced), 0) AS bigint)
+            SELECT sum(cost), CAST(coalesce(sum(unpriced * tickets), 0) AS bigint)
             FROM customer_tickets WHERE taken_by = 'ai'
         """)
     ).one()
 
 
 def _tracked(connection: Connection, window: Window) -> dict[str, Estimate | None]:
-    columns = ", ".join(f"count(*) FILTER (WHERE {known})" for known in _TRACKED.values())
+    """Shares of all requests of the window, whatever their feature: the silent ones are counted already."""
+    sums = ", ".join(f"CAST(coalesce(sum(with_{name}), 0) AS bigint)" for name in TRACKED)
+    silent = ", ".join(f"with_{name}" for name in TRACKED)
+    told = ", ".join(f"count(*) FILTER (WHERE {known})" for known in TRACKED.values())
     *known, n = connection.execute(
-        text(f"SELECT {columns}, count(*) FROM requests WHERE at >= :begins AND at < :ends"), window.given()
+        text(f"""
+            SELECT {sums}, CAST(coalesce(sum(tickets), 0) AS bigint)
+            FROM (SELECT {silent}, tickets FROM customer_silent UNION ALL
+                  SELECT {told}, count(*) FROM requests WHERE at >= :begins AND at < :ends AND {TOLD}) AS counted
+        """),
+        window.given(),
     ).one()
-    return {name: share(count, n) for name, count in zip(_TRACKED, known, strict=True)}
+    return {name: share(count, n) for name, count in zip(TRACKED, known, strict=True)}

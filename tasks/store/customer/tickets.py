@@ -2,18 +2,35 @@
 
 A ticket is all requests of one source and feature with the same `ticket`; a request without one is a ticket of its
 own. It belongs to the window in which it began, and is followed for thirty days before and after.
+
+Of most requests nobody says how they ended, or to which matter they belong. All that can be told of these silent ones
+is how many there are and what they cost, so they are counted by kind: a row of `customer_tickets` is one ticket or, of
+silent ones, as many as its `tickets` says.
 """
 
 from collections.abc import Mapping
 
 from evaluations.customer import FOLLOWED_DAYS, SAME_CONTACT_S
 from evaluations.rollups import TOKENS
+from tasks.store.traffic import TOLD
 
 TICKETS_VERSION = 1
 CLOSED = "('resolved', 'escalated_human', 'escalated_specialist', 'unresolved', 'abandoned')"
 UNPRICED = f"""cost IS NULL AND ({" + ".join(TOKENS)} > 0 OR NOT usage_known AND model IS NOT NULL)"""
 """As the rollups count it: what used nothing costs nothing."""
 _ESCALATED = "resolution LIKE 'escalated%' OR escalated_at IS NOT NULL OR escalation_reason IS NOT NULL"
+
+
+_FOLLOWED_TO = f"CAST(:ends AS timestamptz) + INTERVAL '{FOLLOWED_DAYS} days' + make_interval(days => :recontact_days)"
+_OF_CATEGORY = "(CAST(:category AS text) IS NULL OR category = CAST(:category AS text))"
+TRACKED: Mapping[str, str] = {
+    "latency": "latency_ms IS NOT NULL",
+    "tokens": "usage_known",
+    "cost": "cost IS NOT NULL",
+    "model": "model IS NOT NULL",
+    "trace": "trace_id IS NOT NULL",
+}
+"""What can be known of any request."""
 
 
 def _first(column: str) -> tuple[str, str]:
@@ -77,25 +94,43 @@ def _columns(of: int) -> str:
     return ",\n           ".join(f"{sides[of]} AS {name}" for name, sides in _OF_A_MATTER.items())
 
 
+_KINDS: Mapping[str, str] = {
+    "feature": "feature",
+    "category": "category",
+    "batch_id": "batch_id",
+    "taken_by": "CASE WHEN model IS NOT NULL THEN 'ai' END",
+    **{name: _OF_A_MATTER[name][0] for name in ("successes", "status_unknown", "unpriced")},
+}
+SILENT = f"""
+CREATE TEMPORARY TABLE customer_silent ON COMMIT DROP AS
+SELECT {", ".join(f"{sql} AS {name}" for name, sql in _KINDS.items())},
+       CAST(count(*) AS integer) AS tickets, sum(cost) AS cost, sum(cost * cost) AS cost_squares,
+       {", ".join(f"count(*) FILTER (WHERE {known}) AS with_{name}" for name, known in TRACKED.items())}
+FROM requests WHERE at >= :begins AND at < :ends AND NOT {TOLD}
+GROUP BY {", ".join(str(place) for place in range(1, len(_KINDS) + 1))}
+"""
+"""Silent requests of the window by kind. What is counted of a kind holds of each of its requests; costs are sums."""
+
 MATTERS = f"""
 CREATE TEMPORARY TABLE customer_matters ON COMMIT DROP AS
-WITH said AS (
+WITH said AS NOT MATERIALIZED (
     SELECT *,
            -- A model took part: that was the AI, whether or not somebody said so. Otherwise nobody knows.
            coalesce(handled_by, CASE WHEN model IS NOT NULL THEN 'ai' END) AS taker
     FROM requests
-    WHERE feature = ANY(:features)
-      AND at >= CAST(:begins AS timestamptz) - INTERVAL '{FOLLOWED_DAYS} days'
-      AND at < CAST(:ends AS timestamptz) + INTERVAL '{FOLLOWED_DAYS} days' + make_interval(days => :recontact_days)
+    WHERE feature = ANY(:features) AND {TOLD}
 ), matters AS (
-    -- Most requests are matters of their own, and those need no grouping.
+    -- Most requests are matters of their own: those need no grouping, and nothing from outside of the window.
     SELECT source, feature, ticket,
            {_columns(0)}
-    FROM said WHERE ticket IS NULL
+    FROM said WHERE ticket IS NULL AND at >= :begins AND at < :ends
     UNION ALL
     SELECT source, feature, ticket,
            {_columns(1)}
-    FROM said WHERE ticket IS NOT NULL GROUP BY source, feature, ticket
+    FROM said WHERE ticket IS NOT NULL
+      AND at >= CAST(:begins AS timestamptz) - INTERVAL '{FOLLOWED_DAYS} days'
+      AND at < {_FOLLOWED_TO}
+    GROUP BY source, feature, ticket
 )
 SELECT *,
        -- An escalation is an outcome, even where the outcome was not written.
@@ -106,11 +141,13 @@ SELECT *,
 FROM matters
 """
 
-NEXT_CONTACT = "CREATE INDEX ON customer_matters (subject, feature, opened); ANALYZE customer_matters"
+NEXT_CONTACT = """CREATE INDEX ON customer_matters (subject, feature, opened) WHERE ticket IS NOT NULL;
+ANALYZE customer_matters (source, feature, ticket, subject, category, opened)"""
 
 TICKETS = f"""
 CREATE TEMPORARY TABLE customer_tickets ON COMMIT DROP AS
 SELECT matters.*,
+       1 AS tickets, cost * cost AS cost_squares,
        outcome IN {CLOSED} AS closed,
        (subject IS NOT NULL OR ticket IS NOT NULL OR reopened IS NOT NULL) AS traceable,
        done_at + make_interval(days => :recontact_days) <= CAST(:seen_to AS timestamptz) AS due,
@@ -118,8 +155,14 @@ SELECT matters.*,
        outcome = 'resolved' AND (coalesce(reopened, false)
        -- In another ticket: the same subject about the same feature, and nothing says it is about something else.
        OR subject IS NOT NULL AND EXISTS (
+           SELECT FROM requests AS later
+           WHERE later.subject = matters.subject AND later.feature = matters.feature AND later.ticket IS NULL
+             AND later.at > matters.done_at AND later.at < {_FOLLOWED_TO}
+             AND later.at <= matters.done_at + make_interval(days => :recontact_days)
+             AND coalesce(later.category = matters.category, true))
+       OR subject IS NOT NULL AND EXISTS (
            SELECT FROM customer_matters AS later
-           WHERE later.subject = matters.subject AND later.feature = matters.feature
+           WHERE later.subject = matters.subject AND later.feature = matters.feature AND later.ticket IS NOT NULL
              AND later.opened > matters.done_at
              AND later.opened <= matters.done_at + make_interval(days => :recontact_days)
              AND coalesce(later.category = matters.category, true))
@@ -132,6 +175,27 @@ SELECT matters.*,
        AS came_back
 FROM customer_matters AS matters
 WHERE opened >= :begins AND opened < :ends
-  AND (CAST(:category AS text) IS NULL OR category = CAST(:category AS text))
+  AND {_OF_CATEGORY}
 """
 """Tickets of the window. `closed` is null where the outcome is unknown; `due`: the recontact window is over."""
+
+SILENT_TICKETS = f"""
+INSERT INTO customer_tickets (category, taken_by, passed_on, follow_up_completed, batch_id, successes, status_unknown,
+                              unpriced, tickets, cost, cost_squares)
+SELECT category, taken_by, false, false, batch_id, successes, status_unknown, unpriced, tickets, cost, cost_squares
+FROM customer_silent WHERE feature = ANY(:features) AND {_OF_CATEGORY}
+"""
+
+REQUESTS = f"""
+CREATE TEMPORARY TABLE customer_requests ON COMMIT DROP AS
+SELECT handled_by, resolution, rating, resolution_s, 1 AS requests
+FROM requests
+WHERE at >= :begins AND at < :ends AND feature = ANY(:features) AND {_OF_CATEGORY} AND {TOLD}
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, tickets FROM customer_silent WHERE feature = ANY(:features) AND {_OF_CATEGORY}
+"""
+"""What the formulas of the source documents count; a row is one request or as many silent ones as it says."""
+
+OF_REQUESTS = (SILENT, REQUESTS)
+OF_TICKETS = (SILENT, MATTERS, NEXT_CONTACT, TICKETS, SILENT_TICKETS)
+"""What is made before a definition is asked, in order."""

