@@ -159,12 +159,22 @@ class Comparison:
         return tuple(finding.variant for finding in sorted(better, key=_gain, reverse=True))
 
     @property
+    def chosen(self) -> str | None:
+        """The variant that the data speak for: a winner, or the control where every other one is worse."""
+        if self.winners:
+            return self.winners[0]
+        return self.plan.control if self._verdicts == {"worse"} else None
+
+    @property
     def outcome(self) -> Outcome:
         """What becomes of the experiment as a whole."""
-        if self.winners:
+        if self.chosen is not None:
             return "variant"
-        words = {self.primary(variant).verdict for variant in self.plan.variants}
-        return "no_difference" if words == {"equivalent"} else "inconclusive"
+        return "no_difference" if self._verdicts == {"equivalent"} else "inconclusive"
+
+    @property
+    def _verdicts(self) -> set[Verdict]:
+        return {self.primary(variant).verdict for variant in self.plan.variants}
 
 
 def _gain(finding: Finding) -> float:

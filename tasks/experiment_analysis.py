@@ -310,12 +310,12 @@ def _new_look(each: _Judged, comparison: Comparison, status: Status) -> NewLook:
 
 def _end(connection: Connection, each: _Judged, comparison: Comparison, look: Look) -> StoredExperiment:
     """Decide by the declared rule, and give the experiment as it stands then."""
-    spec, outcome = each.experiment.spec, comparison.outcome
+    spec = each.experiment.spec
     decisions.decide(
         connection,
         each.experiment.id,
-        outcome=outcome,
-        variant=comparison.winners[0] if outcome == "variant" else None,
+        outcome=comparison.outcome,
+        variant=comparison.chosen,
         rule=f"{spec.method}, {spec.primary.metric}, alpha {spec.alpha:g}; {each.moment.why}",
         sentence=each.sentence,
         automatic=True,
@@ -330,12 +330,9 @@ def _word(comparison: Comparison) -> str:
     """The verdict on the experiment in a word, for lists."""
     if comparison.blocked:
         return "blocked"
-    return {"variant": "better", "no_difference": "equivalent"}.get(
-        comparison.outcome,
-        "worse"
-        if {comparison.primary(each).verdict for each in comparison.plan.variants} == {"worse"}
-        else "not_enough_data",
-    )
+    if comparison.chosen is not None:
+        return "better" if comparison.winners else "worse"
+    return "equivalent" if comparison.outcome == "no_difference" else "not_enough_data"
 
 
 def _line(finding: Finding) -> EstimateLine:

@@ -37,6 +37,9 @@ from tasks.store.experiments import StoredExperiment, events_of
 from tasks.store.runs import StoredRun, run_of
 
 MOST_DISAGREEMENTS = 40
+COMPOSITE_OFFLINE = ("score", "pass_rate", "latency_ms", "output_tokens", "cost", "error_rate")
+COMPOSITE_LIVE = ("quality", "resolution_rate", "latency_ms", "output_tokens", "cost", "error_rate", "rating")
+"""What the composite score is made of, whatever an experiment declares."""
 BINS = 20
 CONTEXT_LINES = 2
 
@@ -89,10 +92,10 @@ def result_of(looked: Looked, scored_by: Profile | None = None) -> ExperimentRes
         variants = {} if run is None else _variants(experiment.spec, run)
         arms = _arms(connection, looked, run, variants)
         disagreements, in_all = _disagreements(connection, looked, run)
-        measured = [_measured(looked, arm) for arm in arms]
+        shown = looked.comparison is not None
+        measured = _measured(connection, looked, run, arms) if shown else []
         profile = scored_by or profile_named(experiment.spec.scoring_profile)
         control = experiment.spec.control.name
-        shown = looked.comparison is not None
         return ExperimentResult(
             id=str(experiment.id),
             declared=experiment.spec.declaration,
@@ -232,12 +235,38 @@ def _live_arm(looked: Looked, name: str, totals: CallTotals | None) -> ArmResult
     )
 
 
-def _measured(looked: Looked, arm: ArmResult) -> Measured:
-    """What the composite score is made of, of one arm; what was not measured stays missing."""
-    levels, tokens = arm.levels, arm.levels.get("output_tokens")
-    accuracy = levels.get("pass_rate", levels.get("resolution_rate"))
+def _measured(
+    connection: Connection, looked: Looked, run: StoredRun | None, arms: Sequence[ArmResult]
+) -> list[Measured]:
+    """What the composite score is made of, declared as a metric or not; what was not measured stays missing."""
+    levels = _offline_levels(connection, looked, run) if run else _live_levels(connection, looked)
+    return [_criteria(arm.name, {**levels.get(arm.name, {}), **arm.levels}) for arm in arms]
+
+
+def _offline_levels(connection: Connection, looked: Looked, run: StoredRun) -> dict[str, dict[str, float | None]]:
+    import numpy as np
+
+    places = {variant.label: place for place, variant in enumerate(run.variants)}
+    names = {arm.name: places[arm.label] for arm in looked.experiment.spec.variants}
+    levels: dict[str, dict[str, float | None]] = {name: {} for name in names}
+    for metric in COMPOSITE_OFFLINE:
+        values = experiment_data.case_values(connection, run.id, run.answers_of, metric, names).values
+        for name, mine in values.items():
+            there = mine[~np.isnan(mine)]
+            levels[name][metric] = float(there.mean()) if there.size else None
+    return levels
+
+
+def _live_levels(connection: Connection, looked: Looked) -> dict[str, dict[str, float | None]]:
+    found = experiment_data.live_data(connection, [looked.experiment], metrics=COMPOSITE_LIVE)
+    arms = found[looked.experiment.name].arms
+    return {name: {metric: sums.value for metric, sums in arm.metrics.items()} for name, arm in arms.items()}
+
+
+def _criteria(variant: str, levels: Mapping[str, float | None]) -> Measured:
+    tokens, accuracy = levels.get("output_tokens"), levels.get("pass_rate", levels.get("resolution_rate"))
     return Measured(
-        variant=arm.name,
+        variant=variant,
         quality=levels.get("score", levels.get("quality")),
         accuracy=accuracy,
         latency_ms=levels.get("latency_ms"),

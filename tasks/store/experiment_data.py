@@ -111,12 +111,15 @@ def live_data(
     experiments: Sequence[StoredExperiment],
     *,
     limits: Mapping[tuple[str, str], float] | None = None,
+    metrics: Sequence[str] = (),
 ) -> dict[str, LiveData]:
     """The arms of live experiments, by the experiment's name, from one reading of their requests.
 
-    `limits` caps values: (experiment, metric) -> the most that one request counts.
+    `limits` caps values: (experiment, metric) -> the most that one request counts. `metrics` are measured instead of
+    those that each experiment declared.
     """
-    metrics = sorted({metric.metric for each in experiments for _, metric in each.spec.metrics})
+    wanted = {each.name: list(metrics) or [given.metric for _, given in each.spec.metrics] for each in experiments}
+    metrics = sorted({metric for each in wanted.values() for metric in each})
     if not experiments:
         return {}
     # Units of a large experiment are to stay in memory; compiling the statement would cost more than it saves.
@@ -125,7 +128,7 @@ def live_data(
     found: dict[str, list[Row[Any]]] = {}
     for row in rows:
         found.setdefault(row.experiment, []).append(row)
-    return {each.name: _data(each, found.get(each.name, []), metrics) for each in experiments}
+    return {each.name: _data(each, found.get(each.name, []), wanted[each.name], metrics) for each in experiments}
 
 
 def _windows(
@@ -185,8 +188,9 @@ _OF_ARM = """count(x{n}) AS units{n}, sum(x{n}) AS sx{n}, sum(y{n}) AS sy{n}, su
     sum(y{n} * y{n}) AS yy{n}, sum(x{n} * y{n}) AS xy{n}"""
 
 
-def _data(experiment: StoredExperiment, rows: Sequence[Row[Any]], metrics: Sequence[str]) -> LiveData:
-    wanted = [metric.metric for _, metric in experiment.spec.metrics]
+def _data(
+    experiment: StoredExperiment, rows: Sequence[Row[Any]], wanted: Sequence[str], metrics: Sequence[str]
+) -> LiveData:
     names = [variant.name for variant in experiment.spec.variants]
     inside = [row for row in rows if not row.outside]
     mine = {row.variant: row for row in inside if not row.crossed}

@@ -14,6 +14,7 @@ from evaluations.errors import AssayError
 from evaluations.experiment_specs import ExperimentSpec
 from tasks import experiments
 from tasks.experiment_analysis import Looked, look_at, under_way
+from tasks.experiment_pages import scores_of
 from tasks.settings import settings
 from tasks.store.database import transaction
 from tasks.store.decisions import decisions_of, estimates_of, looks_of
@@ -278,3 +279,6 @@ def test_an_offline_experiment_runs_its_variants_and_says_which_is_better(tmp_pa
     found = looked("small-or-large")
     assert found.sentence.startswith("large stays: small loses 14.7 pts pass rate (95% CI ")
     assert found.experiment.status == "completed"
+    assert found.experiment.decision is not None
+    assert (found.experiment.decision.outcome, found.experiment.decision.variant) == ("variant", "large")
+    assert [(each.variant, each.rank) for each in scores_of("small-or-large").scores] == [("large", 2), ("small", 1)]
