@@ -126,6 +126,8 @@ class Repricing:
     groups: tuple[RepricedGroup, ...]
     stopped: bool = False
     """It was interrupted: the same command goes on."""
+    sample_data: bool = False
+    """Some of the requests are made up."""
 
     @property
     def dry_run(self) -> bool:

@@ -60,6 +60,8 @@ class _Tally:
     unpriced: int = 0
     kept: int = 0
     groups: list[RepricedGroup] = field(default_factory=list)
+    batches: set[int] = field(default_factory=set)
+    """Whose requests were looked at."""
 
 
 def reprice(days: Sequence[date], *, dry_run: bool = False, stop: Event | None = None) -> Repricing:
@@ -91,6 +93,7 @@ def reprice(days: Sequence[date], *, dry_run: bool = False, stop: Event | None =
                 repricing.close_repricing(
                     connection, opened.id, looked_at=tally.looked_at, unpriced=tally.unpriced, kept=tally.kept
                 )
+            sample_data = repricing.any_made_up(connection, tally.batches)
             groups = _merged(tally.groups) if opened is None else repricing.groups_of(connection, opened.id)
     return Repricing(
         id=None if opened is None else opened.id,
@@ -105,6 +108,7 @@ def reprice(days: Sequence[date], *, dry_run: bool = False, stop: Event | None =
         frozen=frozen,
         groups=tuple(sorted(groups, key=lambda each: (each.day, each.name, repr(each.before), repr(each.after)))),
         stopped=stopped,
+        sample_data=sample_data,
     )
 
 
@@ -168,6 +172,7 @@ def _looked_at(
     frame = pd.DataFrame(rows, columns=list(repricing.COLUMNS))
     found = price(frame, _book(connection, frame, keep=keep))
     tally.looked_at += len(rows)
+    tally.batches.update(row.batch_id for row in rows)
     moved: dict[tuple[Any, ...], list[tuple[Any, Decimal]]] = {}
     for row, picodollars, used in zip(rows, found.picodollars, found.sets, strict=True):
         if picodollars is None or used is None:

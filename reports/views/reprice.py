@@ -46,7 +46,7 @@ def reprice_view(found: Repricing) -> RepriceView:
         title=f"Requests of {days}, priced again",
         about=f"{moment(found.at)}, by {one_line(found.actor, 60)}. Days are those of {found.timezone}."
         + ("" if found.id is None else f" Repricing {found.id}."),
-        marks=("Dry run",) if found.dry_run else (),
+        marks=(*(("Dry run",) if found.dry_run else ()), *(("Sample data",) if found.sample_data else ())),
         banners=_banners(found),
         verdict=_verdict(found, total),
         facts=_facts(found),

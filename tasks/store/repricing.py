@@ -29,6 +29,7 @@ COLUMNS = (
     "web_searches",
     "cost",
     "price_set_id",
+    "batch_id",
 )
 """Of a page, in this order; `at` is Unix time in microseconds."""
 _LOCK = 0x4153_5250  # any number that only this file takes
@@ -117,7 +118,7 @@ def page(
     return connection.execute(
         text(f"""
             SELECT id, {_MICROS} AS at, provider, model, region, service_tier, usage_known, {counted}, cost,
-                price_set_id
+                price_set_id, batch_id
             FROM requests
             WHERE at >= :begins AND at < :ends AND model IS NOT NULL AND usage_known
                 AND cost_source IS DISTINCT FROM 'stated'
@@ -134,6 +135,16 @@ def price_lists(connection: Connection, ids: Iterable[int]) -> dict[int, PriceLi
         text("SELECT id, model, prices FROM price_sets WHERE id = ANY(:ids)"), {"ids": sorted(set(ids))}
     )
     return {row.id: PriceList.read(row.model, row.prices) for row in rows}
+
+
+def any_made_up(connection: Connection, batches: Iterable[int]) -> bool:
+    """Whether one of these batches is sample data."""
+    return bool(
+        connection.execute(
+            text("SELECT EXISTS (SELECT FROM ingest_batches WHERE id = ANY(:ids) AND sample_data)"),
+            {"ids": sorted(batches)},
+        ).scalar_one()
+    )
 
 
 def change_prices(connection: Connection, changes: Sequence[Change]) -> None:

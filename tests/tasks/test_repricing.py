@@ -255,4 +255,14 @@ def test_the_report_tells_old_new_and_rows_by_model_and_day(tmp_path: Path, monk
     for words in ("openai/gpt-4o", "2026-06-02", "instead of", "unpriced request"):
         assert words in page
     assert "Dry run" in dry_page
+    assert "Sample data" not in page
     assert "Dry run" not in page
+
+
+def test_made_up_requests_are_called_so_in_the_report(tmp_path: Path) -> None:
+    from reports.reprice_twins import as_html
+
+    ingested(a_file(tmp_path, [a_record(1)]), sample_data=True)
+    found = reprice(DAYS, dry_run=True)
+    assert found.sample_data
+    assert "Sample data" in as_html(found)
