@@ -363,14 +363,9 @@ _Validate = Callable[[Any, list[Any]], list[Any]]
 def frame_validator() -> tuple[_Validate, Any]:
     """A function from a frame and expectations to results, in that order; and the module of base classes."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import, which would otherwise call home
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations import expectation as classes
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("cases").add_dataframe_asset("cases")
-    batches = asset.add_batch_definition_whole_dataframe("rows")
+    batches = _frame_batches()
 
     def validate(frame: Any, expectations: list[Any]) -> list[Any]:
         batch = batches.get_batch({"dataframe": frame})
@@ -378,6 +373,48 @@ def frame_validator() -> tuple[_Validate, Any]:
         return [batch.validate(expectation, result_format=dict(RESULTS)) for expectation in expectations]
 
     return validate, classes
+
+
+Named = tuple[str, str]
+"""Type and column of an expectation."""
+
+
+def suite_validator() -> Callable[[Any, list[Any]], Mapping[Named, Any]]:
+    """A function from a frame and expectations, each of another type or column, to the result of each.
+
+    All at once: one by one, each would be prepared and the whole frame hashed for it.
+    """
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import, which would otherwise call home
+    import great_expectations as gx
+
+    batches = _frame_batches()
+
+    def validate(frame: Any, expectations: list[Any]) -> Mapping[Named, Any]:
+        suite = gx.ExpectationSuite(name="contract", expectations=expectations)
+        found = batches.get_batch({"dataframe": frame}).validate(suite, result_format=dict(RESULTS))
+        named = {
+            (each.expectation_config.type, each.expectation_config.kwargs["column"]): each for each in found.results
+        }
+        assert len(named) == len(expectations), "an expectation was not judged"
+        for each in named.values():
+            if each.exception_info and each.exception_info.get("raised_exception"):
+                raise InfrastructureError(f"Great Expectations could not judge: {each.exception_info}")
+        return named
+
+    return validate
+
+
+def _frame_batches() -> Any:
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return (
+        context.data_sources.add_pandas("cases")
+        .add_dataframe_asset("cases")
+        .add_batch_definition_whole_dataframe("rows")
+    )
 
 
 def _check(spec: ExpectationSpec, number: int, dataset: Dataset, classes: Any) -> _Check:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from evaluations.requests import CLOCK_SKEW, CURRENCY, EARLIEST, FIELDS, Field, limits
-from tasks.contracts import frame_validator
+from tasks.contracts import suite_validator
 from tasks.ingest.typed import Typed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Contract:
 
     def __init__(self, fields: Sequence[Field] = FIELDS) -> None:
         """`fields` are those of a request unless the rows are about something else."""
-        self._validate, _ = frame_validator()
+        self._validate = suite_validator()
         self._fields = fields
 
     def judge(self, rows: Typed, now: datetime | None = None) -> None:
@@ -72,15 +72,13 @@ class Contract:
     def _judge(self, rows: Typed, promises: Sequence[Promise]) -> None:
         if not promises or rows.frame.empty:
             return
-        # Column by column: Great Expectations hashes the whole of a frame for every expectation about it.
-        for name in dict.fromkeys(promise.column for promise in promises):
-            own = [promise for promise in promises if promise.column == name]
-            results = self._validate(
-                _plain(rows.frame[[name]], self._fields), [_expectation(promise) for promise in own]
-            )
-            for promise, result in zip(own, results, strict=True):
-                for position in result.result.get("unexpected_index_list") or []:
-                    rows.fault(position, promise.reason(rows.frame[name].iat[position]))
+        names = list(dict.fromkeys(promise.column for promise in promises))
+        results = self._validate(
+            _plain(rows.frame[names], self._fields), [_expectation(promise) for promise in promises]
+        )
+        for promise in promises:
+            for position in results[promise.type, promise.column].result.get("unexpected_index_list") or []:
+                rows.fault(position, promise.reason(rows.frame[promise.column].iat[position]))
 
 
 def _expectation(promise: Promise) -> Any:
@@ -100,11 +98,9 @@ def _judge_together(rows: Typed, fields: Sequence[Field]) -> None:
     """What holds between fields of one row, and of the length of texts."""
     frame = rows.frame
     for field in fields:
-        if field.kind == "text" and field.name in frame:
-            column = frame[field.name]
-            if max(map(len, set(column.dropna())), default=0) > field.longest:
-                for position in _where(column.str.len() > field.longest):
-                    rows.fault(position, f"{field.name} is longer than {field.longest:,} characters")
+        if field.kind == "text" and rows.longest.get(field.name, 0) > field.longest:
+            for position in _where(frame[field.name].str.len() > field.longest):
+                rows.fault(position, f"{field.name} is longer than {field.longest:,} characters")
     if {"follow_up_completed", "follow_up_required"} <= set(frame):
         for position in _where((frame.follow_up_completed == True) & (frame.follow_up_required == False)):  # noqa: E712
             rows.fault(position, "follow_up_completed is true where follow_up_required is false")

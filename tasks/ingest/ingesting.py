@@ -5,6 +5,7 @@ Killed anywhere, what was committed stays, and reading the same file again lands
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -67,14 +68,22 @@ def ingest_file(request: IngestRequest, stop: Event | None = None) -> Batch:
     )
     broken_off = ""
     try:
-        for whole in chunks:
-            chunk = unfolded(whole, form)
-            if form.unfold is not None:
-                land_spans(ingest, chunk.records)
-            land_records(ingest, *_ours(ingest, chunk, form, request.adaptation))
-            broken_off = "interrupted; ingest the file again for the rest" if _asked(stop) else chunk.broken_off
-            if broken_off:
-                break
+        # While Postgres takes one chunk in, the next is read, checked, scrubbed and priced.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="landing") as lander:
+            landing: Future[Any] | None = None
+            for whole in chunks:
+                chunk = unfolded(whole, form)
+                if form.unfold is not None:
+                    land_spans(ingest, chunk.records)
+                ready = _prepared(ingest, *_ours(ingest, chunk, form, request.adaptation))
+                if landing is not None:
+                    landing.result()
+                landing = lander.submit(_land, ingest, ready)
+                broken_off = "interrupted; ingest the file again for the rest" if _asked(stop) else chunk.broken_off
+                if broken_off:
+                    break
+            if landing is not None:
+                landing.result()
     except BaseException as problem:
         with transaction() as connection:
             batches.close_batch(connection, ingest.batch_id, "failed", texts_scrubbed([str(problem)[:500]])[0])
@@ -151,32 +160,48 @@ class Lines:
     records: Sequence[Record]
 
 
-def land_records(
-    ingest: Ingest, lines: Lines, refused: Sequence[Refused] = (), skipped: int = 0, *, keep: bool = True
-) -> list[Refused]:
-    """Check, scrub, price and land records in one transaction; gives what cannot land, `refused` included.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """Records that are checked, scrubbed and priced, and what cannot land of their chunk."""
+
+    lines: Lines
+    rows: Typed
+    frame: "pd.DataFrame"
+    """Those without faults."""
+    sets: "Sequence[PriceSet | None]"
+    """The prices of each row of the frame."""
+    scrubbed: Mapping[str, int]
+    refused: Sequence[Refused]
+    skipped: int
+
+
+def land_records(ingest: Ingest, lines: Lines, *, keep: bool = True) -> list[Refused]:
+    """Check, scrub, price and land records in one transaction; gives what cannot land.
 
     That goes to quarantine unless `keep` is false, which is for rows that are there already.
     """
-    rows, scrubbed = _prepared(ingest.contract, ingest.platform.subject_key, lines.records)
-    frame, sets = _priced(_landable(rows))
+    return _land(ingest, _prepared(ingest, lines), keep=keep)
+
+
+def _land(ingest: Ingest, ready: _Ready, *, keep: bool = True) -> list[Refused]:
     with transaction() as connection:
-        partitions.ensure_partitions(connection, "requests", _days(frame))
+        partitions.ensure_partitions(connection, "requests", _days(ready.frame))
     with transaction() as connection:
-        landing = _landed(ingest, frame, sets, connection)
-        out = [*refused, *_faulty(ingest, rows, lines), *_conflicting(ingest, landing, lines)]
+        landing = _landed(ingest, ready.frame, ready.sets, connection)
+        faulty = _faulty(ingest, ready.rows, ready.lines)
+        out = [*ready.refused, *faulty, *_conflicting(ingest, landing, ready.lines)]
         if keep:
             quarantine.quarantine(connection, ingest.batch_id, ingest.source, out, ingest.actor)
         requests.mark_dirty(connection, landing.by_day, cause="ingest", batch_id=ingest.batch_id, actor=ingest.actor)
         counts = Counts(
-            rows=len(lines.records) + len(refused) + skipped,
+            rows=len(ready.lines.records) + len(ready.refused) + ready.skipped,
             landed=landing.landed,
             duplicates=landing.duplicates,
             quarantined=len(out),
-            skipped=skipped,
+            skipped=ready.skipped,
             unpriced=landing.unpriced,
         )
-        batches.count_on(connection, ingest.batch_id, counts, scrubbed)
+        batches.count_on(connection, ingest.batch_id, counts, ready.scrubbed)
     return out
 
 
@@ -196,7 +221,7 @@ def land_spans(ingest: Ingest, spans: Sequence[Record]) -> None:
 
 def faults_of(records: Sequence[Record], subject_key: bytes) -> list[str]:
     """What keeps each record of ours from landing; empty where nothing does. Nothing is written."""
-    rows, _ = _prepared(Contract(), subject_key, records)
+    rows, _ = _checked(Contract(), subject_key, records)
     return [texts_scrubbed(["; ".join(rows.faults.get(place, []))])[0] for place in range(len(records))]
 
 
@@ -223,7 +248,13 @@ def _ours(ingest: Ingest, chunk: Chunk, form: Format, adaptation: Adaptation) ->
     return Lines(numbers=numbers, records=records), refused, skipped
 
 
-def _prepared(contract: Contract, subject_key: bytes, records: Sequence[Record]) -> tuple[Typed, Mapping[str, int]]:
+def _prepared(ingest: Ingest, lines: Lines, refused: Sequence[Refused] = (), skipped: int = 0) -> _Ready:
+    rows, scrubbed = _checked(ingest.contract, ingest.platform.subject_key, lines.records)
+    frame, sets = _priced(_landable(rows))
+    return _Ready(lines=lines, rows=rows, frame=frame, sets=sets, scrubbed=scrubbed, refused=refused, skipped=skipped)
+
+
+def _checked(contract: Contract, subject_key: bytes, records: Sequence[Record]) -> tuple[Typed, Mapping[str, int]]:
     rows = typed(records)
     contract.judge(rows)
     scrubbed = scrub_rows(rows, subject_key)
@@ -278,7 +309,9 @@ def _days(frame: "pd.DataFrame") -> set[Any]:
 # In the transaction
 
 
-def _landed(ingest: Ingest, frame: "pd.DataFrame", sets: "list[PriceSet | None]", connection: Any) -> requests.Landing:
+def _landed(
+    ingest: Ingest, frame: "pd.DataFrame", sets: "Sequence[PriceSet | None]", connection: Any
+) -> requests.Landing:
     import pandas as pd
 
     if frame.empty:

@@ -1,6 +1,6 @@
 """What each request of a frame cost, by the prices that held at its time.
 
-Prices are looked up once for each model, service, region and half hour that occurs; costs are whole picodollars
+Prices are looked up once for each model, service, region and day or half hour that occurs; costs are whole picodollars
 (prices have 12 places), so sums are exact. What has no price costs NULL.
 """
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HALF_HOUR = 1_800_000_000
 """In microseconds. Prices of some vendors depend on the hour, and change on the half hour at the finest."""
+DAY = 48 * HALF_HOUR
 BILLED_CLASSES: tuple[TokenClass, ...] = (*TOKEN_CLASSES, "web_search")
 BILLED_FIELDS = (*TOKEN_FIELDS, "web_searches")
 """What is counted of a request and billed, in the order of the classes."""
@@ -89,8 +90,10 @@ def _by_prices(frame: "pd.DataFrame", book: PriceBook) -> "dict[PriceSet, tuple[
     """The places of rows that have the same prices. What has none is left out."""
     known: dict[int, PriceSet] = {}
     groups: dict[PriceSet, tuple[Prices, list[Any]]] = {}
-    for (model, provider, service, region, half_hour), places in _groups(frame):
-        moment = datetime.fromtimestamp(half_hour * HALF_HOUR / 1_000_000, UTC)
+    # Few models have prices that depend on the hour; for the others one look a day will do.
+    span = HALF_HOUR if any(row.hours is not None for row in book.rows) else DAY
+    for (model, provider, service, region, number), places in _groups(frame, span):
+        moment = datetime.fromtimestamp(number * span / 1_000_000, UTC)
         prices = book.prices_of(full_name(model, provider), moment, service=service, region=region)
         if prices is None:
             continue
@@ -105,13 +108,18 @@ def as_set(prices: Prices) -> PriceSet:
     return PriceSet(prices.model, json.dumps(tiers, separators=(",", ":")))
 
 
-def _groups(frame: "pd.DataFrame") -> "Iterator[tuple[tuple[str, str | None, Service, str | None, int], Any]]":
-    """(model, provider, service, region, half hour) with the places of the rows that share them, usage known."""
+def _groups(
+    frame: "pd.DataFrame", span: int
+) -> "Iterator[tuple[tuple[str, str | None, Service, str | None, int], Any]]":
+    """(model, provider, service, region, number of the span since 1970) with the places of the rows that share them.
+
+    Rows without a model or a known usage are left out. `span` is in microseconds.
+    """
     import numpy as np
     import pandas as pd
 
     kinds = frame.reindex(columns=["model", "provider", "service_tier", "region"])
-    kinds["half_hour"] = frame["at"].to_numpy(dtype=np.int64) // HALF_HOUR
+    kinds["span"] = frame["at"].to_numpy(dtype=np.int64) // span
     wanted = np.flatnonzero(kinds["model"].notna().to_numpy() & frame["usage_known"].to_numpy(dtype=bool))
     if not len(wanted):
         return
@@ -122,8 +130,8 @@ def _groups(frame: "pd.DataFrame") -> "Iterator[tuple[tuple[str, str | None, Ser
         codes = pd.factorize(codes * (len(different) + 1) + of_column + 1)[0]
     order = np.argsort(codes, kind="stable")
     for places in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1):
-        model, provider, service, region, half_hour = (column[places[0]] for column in seen)
-        yield (model, _known(provider), _known(service) or "standard", _known(region), int(half_hour)), wanted[places]
+        model, provider, service, region, number = (column[places[0]] for column in seen)
+        yield (model, _known(provider), _known(service) or "standard", _known(region), int(number)), wanted[places]
 
 
 def _known(value: Any) -> Any:

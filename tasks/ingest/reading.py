@@ -18,8 +18,8 @@ import orjson
 from evaluations.errors import AssayError
 from tasks.documents import shown
 
-CHUNK_ROWS = 50_000
-CHUNK_BYTES = 32_000_000
+CHUNK_ROWS = 100_000
+CHUNK_BYTES = 48_000_000
 """A chunk ends at this size as well, however few its rows are."""
 LONGEST_LINE = 16_000_000
 """A longer line is no record: it is skipped without being held in memory."""

@@ -62,13 +62,13 @@ def scrub_rows(rows: Typed, key: bytes) -> Counter[str]:
         _scrub_column(rows, name, counts)
     for name in [name for name in IDENTIFIERS if name != "subject" and name in rows.frame]:
         column = rows.frame[name]
-        if not any("@" in each for each in set(column.dropna())):
+        if not any("@" in each for each in _different(column)):
             continue
         for position, value in column[column.str.contains("@", na=False)].items():
             if any(kind == "email" for kind, _ in pii_in(str(value), ("email",))):
                 rows.fault(int(str(position)), f"{name} holds an e-mail address, which is no id: use another one")
     if "subject" in rows.frame:
-        known = {each: pseudonym(each, key).hex() for each in rows.frame["subject"].dropna().unique()}
+        known = {each: pseudonym(each, key).hex() for each in _different(rows.frame["subject"])}
         rows.frame["subject"] = _mapped(rows.frame["subject"], known)
     return counts
 
@@ -78,7 +78,7 @@ def _scrub_column(rows: Typed, name: str, counts: Counter[str]) -> None:
     clean: dict[str, str | None] = {}
     changed: dict[str, Counter[str]] = {}
     failed: dict[str, str] = {}
-    for value in column.dropna().unique():
+    for value in _different(column):
         try:
             clean[value], found = scrub(value)
         except Exception as problem:  # noqa: BLE001 - whatever it was, an unscrubbed text is not written
@@ -93,6 +93,13 @@ def _scrub_column(rows: Typed, name: str, counts: Counter[str]) -> None:
         if value in failed:
             rows.fault(int(str(position)), f"{name} could not be searched for personal data ({failed[value]})")
     rows.frame[name] = _mapped(column, clean)
+
+
+def _different(column: "pd.Series[Any]") -> set[str]:
+    """Every text of a column; what is missing is None, and is none."""
+    different = set(column)
+    different.discard(None)
+    return different
 
 
 def _mapped(column: "pd.Series[Any]", to: Mapping[str, Any]) -> "pd.Series[Any]":

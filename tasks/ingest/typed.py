@@ -4,11 +4,10 @@ Texts become str, moments Unix microseconds, whole numbers and numbers float64, 
 missing is None, or NaN among numbers. An empty text is missing: CSV has no other way to say so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from evaluations.requests import BY_NAME, Field, limits, unknown_field
@@ -27,6 +26,8 @@ class Typed:
 
     frame: "pd.DataFrame"
     faults: dict[int, list[str]] = field(default_factory=dict)
+    longest: dict[str, int] = field(default_factory=dict)
+    """Characters of the longest text of each column of texts."""
 
     def fault(self, position: int, reason: str) -> None:
         self.faults.setdefault(position, []).append(reason)
@@ -47,18 +48,16 @@ def typed(records: Sequence[Record], fields: Mapping[str, Field] = BY_NAME) -> T
     made = Typed(pd.DataFrame(index=range(len(records))))
     _name_unknown(made, records, names - set(fields), fields)
     columns: dict[str, Any] = {}
-    for name in [name for name in fields if name in names]:
-        columns[name] = _READERS[fields[name].kind](fields[name], _values(records, name), made)
+    known = [name for name in fields if name in names]
+    for name, values in zip(known, _columns(records, known), strict=True):
+        columns[name] = _READERS[fields[name].kind](fields[name], values, made)
     made.frame = pd.DataFrame(columns, index=range(len(records)))
     return made
 
 
-def _values(records: Sequence[Record], name: str) -> list[Any]:
-    """The values of a field, None where a record has none."""
-    try:
-        return list(map(itemgetter(name), records))
-    except KeyError:  # not all records have it
-        return [record.get(name) for record in records]
+def _columns(records: Sequence[Record], names: Sequence[str]) -> Iterable[Sequence[Any]]:
+    """The values of each of these fields, None where a record has none. Each record is looked at once."""
+    return zip(*[tuple(map(record.get, names)) for record in records], strict=True)
 
 
 def _name_unknown(made: Typed, records: Sequence[Record], unknown: set[str], fields: Mapping[str, Field]) -> None:
@@ -95,9 +94,15 @@ def _short(value: Any) -> str:
 def _texts(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
     import pandas as pd
 
-    kinds = set(map(type, values))
-    read = list(values) if kinds <= {str, type(None)} else _each(made, of, values, _text)
-    different = set(read)
+    try:
+        different = set(values)
+        plain = set(map(type, different)) <= {str, type(None)}
+    except TypeError:  # a list or an object, which has no hash
+        plain = False
+    read = list(values)
+    if not plain:
+        read = _each(made, of, values, _text)
+        different = set(read)
     if "" in different or any("\0" in each for each in different if each is not None):
         for position, value in enumerate(read):
             if value == "":
@@ -105,6 +110,7 @@ def _texts(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
             elif value is not None and "\0" in value:
                 read[position] = None
                 made.fault(position, f"{of.name} holds a zero character, which no text may")
+    made.longest[of.name] = max((len(each) for each in different if each is not None), default=0)
     return pd.Series(read, dtype=object)
 
 
@@ -119,11 +125,12 @@ def _numbers(of: Field, values: Sequence[Any], made: Typed) -> "pd.Series[Any]":
     import pandas as pd
 
     kinds = set(map(type, values))
-    read = list(values) if kinds <= {int, float, type(None)} else _each(made, of, values, _number)
+    plain = kinds <= {int, float, str, type(None)}
     try:
-        column = pd.Series(np.array([np.nan if value is None else value for value in read], dtype=np.float64))
-    except OverflowError:
-        column = pd.Series(np.array(_each(made, of, read, float), dtype=np.float64))
+        given = [None if value == "" else value for value in values] if str in kinds else values
+        column = pd.Series(np.array(given if plain else _each(made, of, values, _number), dtype=np.float64))
+    except (ValueError, OverflowError):
+        column = pd.Series(np.array(_each(made, of, values, _number), dtype=np.float64))
     wrong = np.isinf(column)
     if of.kind == "whole":
         wrong |= column.notna() & (column % 1 != 0)
