@@ -26,6 +26,9 @@ Names = Annotated[list[Name], Field(max_length=100)]
 Dollars = Annotated[float, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Times = Annotated[int, Field(ge=1, le=1000)]
+Days = Annotated[int, Field(ge=1, le=3660)]
+Shuffles = Annotated[int, Field(ge=100, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, le=2_147_483_647)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 SOME_RUN = "0d9f6c1e-5b7a-4c38-9d52-3f6f0a4d8b17"
