@@ -68,7 +68,7 @@ class LedgerAsker:
             reply = await execution.call(intent, call, queue_ms)
             if reply is None:
                 return NOT_ASKED
-            committed = execution.ledger.judged(
+            await execution.ledger.judged(
                 Judgement(
                     intent=intent,
                     answer_id=stored.id,
@@ -78,5 +78,4 @@ class LedgerAsker:
                     reply=reply,
                 )
             )
-        await committed
         return StoredReply(reply.text, reply.error, reply.error_message, reply.cost_usd)
