@@ -23,6 +23,18 @@ class CaseValues:
     def cases(self) -> int:
         return int(self.positions.size)
 
+    def known(self, arm: str) -> int:
+        """Cases that have a value in this arm."""
+        import numpy as np
+
+        return int(np.count_nonzero(~np.isnan(self.values[arm])))
+
+    def level(self, arm: str) -> float | None:
+        """The mean over the cases that have a value; None where none has."""
+        import numpy as np
+
+        return float(np.nanmean(self.values[arm])) if self.known(arm) else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitSums:

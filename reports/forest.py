@@ -6,23 +6,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from reports.charts import Dot, Reading, axis_across, interval_mark, kept_inside, nothing_to_draw
+from reports.charts import Dot, axis_across, interval_mark, kept_inside, nothing_to_draw
 from reports.svg import drawing, el, fitted, hit, line, paint, rect, text, text_width, ticks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(Dot):
     """One row: a difference from the control. `value` is None when it could not be determined."""
 
-    label: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    value_text: str
-    interval_text: str = ""
-    n_text: str = ""
-    reading: Reading = "plain"
-    reading_text: str = ""
     overall: bool = False
     """Drawn as a diamond: the comparison that decides."""
 
@@ -118,15 +109,7 @@ def _sides(zero: float, y: float, left: float, right: float, worse: str, better:
 
 
 def _mark(row: Effect, place: Callable[[float], float], y: float, low: float, high: float) -> list[Markup]:
-    dot = Dot(
-        label=row.label,
-        value=row.value,
-        low=row.low,
-        high=row.high,
-        value_text=row.value_text,
-        reading=row.reading,
-    )
-    marks = interval_mark(dot, place, y, low, high)
+    marks = interval_mark(row, place, y, low, high)
     if row.overall and marks and row.value is not None:
         x, colour = place(row.value), {"good": "good", "bad": "bad", "open": "axis", "plain": "c1"}[row.reading]
         shape = f"M{x:.1f} {y - 8:.1f}L{x + 8:.1f} {y:.1f}L{x:.1f} {y + 8:.1f}L{x - 8:.1f} {y:.1f}Z"

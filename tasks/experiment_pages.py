@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from evaluations.experiment_specs import ExperimentSpec
 from evaluations.specs import VariantSpec
 from reports.files import jsonable
 from tasks.experiment_analysis import Looked, LookedAt, look_at, under_way
-from tasks.publishing import write_report
+from tasks.publishing import named_folder, write_report
 from tasks.settings import settings
 from tasks.store import decisions, experiment_data
 from tasks.store.database import transaction
@@ -63,8 +62,8 @@ def publish_experiments(looked: LookedAt) -> list[Path]:
 
 def page_of(experiment: StoredExperiment) -> Path:
     """Where the page of an experiment is; the id keeps names that look alike apart."""
-    safe = re.sub(r"[^A-Za-z0-9]+", "-", experiment.name).strip("-").lower()[:60] or "experiment"
-    return settings().reports_folder / f"experiment-{safe}-{str(experiment.id)[:8]}" / "report.html"
+    folder = named_folder(experiment.name, str(experiment.id), "experiment")
+    return settings().reports_folder / f"experiment-{folder}" / "report.html"
 
 
 def _publish(looked: Looked) -> Path:
@@ -193,14 +192,10 @@ def _arms(
 
 
 def _offline_arm(looked: Looked, name: str, variant: VariantSpec | None, totals: CallTotals | None) -> ArmResult:
-    import numpy as np
-
     levels: dict[str, float | None] = {}
     known: dict[str, int] = {}
     for metric, values in (looked.offline or {}).items():
-        mine = values.values[name]
-        there = mine[~np.isnan(mine)]
-        levels[metric], known[metric] = (float(there.mean()) if there.size else None), int(there.size)
+        levels[metric], known[metric] = values.level(name), values.known(name)
     return ArmResult(
         name=name,
         control=looked.experiment.spec.control.name == name,
@@ -244,23 +239,29 @@ def _measured(
 
 
 def _offline_levels(connection: Connection, looked: Looked, run: StoredRun) -> dict[str, dict[str, float | None]]:
-    import numpy as np
-
     places = {variant.label: place for place, variant in enumerate(run.variants)}
     names = {arm.name: places[arm.label] for arm in looked.experiment.spec.variants}
     levels: dict[str, dict[str, float | None]] = {name: {} for name in names}
-    for metric in COMPOSITE_OFFLINE:
-        values = experiment_data.case_values(connection, run.id, run.answers_of, metric, names).values
-        for name, mine in values.items():
-            there = mine[~np.isnan(mine)]
-            levels[name][metric] = float(there.mean()) if there.size else None
+    for metric in _unmeasured(looked, COMPOSITE_OFFLINE):
+        values = experiment_data.case_values(connection, run.id, run.answers_of, metric, names)
+        for name in names:
+            levels[name][metric] = values.level(name)
     return levels
 
 
 def _live_levels(connection: Connection, looked: Looked) -> dict[str, dict[str, float | None]]:
-    found = experiment_data.live_data(connection, [looked.experiment], metrics=COMPOSITE_LIVE)
+    missing = _unmeasured(looked, COMPOSITE_LIVE)
+    if not missing:
+        return {}
+    found = experiment_data.live_data(connection, [looked.experiment], metrics=missing)
     arms = found[looked.experiment.name].arms
     return {name: {metric: sums.value for metric, sums in arm.metrics.items()} for name, arm in arms.items()}
+
+
+def _unmeasured(looked: Looked, metrics: Sequence[str]) -> list[str]:
+    """Those of some metrics that the look itself did not measure."""
+    declared = {given.metric for _, given in looked.experiment.spec.metrics}
+    return [metric for metric in metrics if metric not in declared]
 
 
 def _criteria(variant: str, levels: Mapping[str, float | None]) -> Measured:

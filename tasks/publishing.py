@@ -17,8 +17,8 @@ from tasks.whole_files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """Where the report of a run is."""
+class PublishedPage:
+    """Where a page in a folder of its own is, with its twin in JSON."""
 
     folder: Path
 
@@ -29,6 +29,11 @@ class Published:
     @property
     def json(self) -> Path:
         return self.folder / "report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Published(PublishedPage):
+    """Where the report of a run is."""
 
     @property
     def csv(self) -> Path:
@@ -44,18 +49,8 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRequest:
+class PublishedRequest(PublishedPage):
     """Where the page of a request is."""
-
-    folder: Path
-
-    @property
-    def html(self) -> Path:
-        return self.folder / "report.html"
-
-    @property
-    def json(self) -> Path:
-        return self.folder / "report.json"
 
     @property
     def csv(self) -> Path:
@@ -100,12 +95,17 @@ def publish_request(said: str) -> PublishedRequest:
 
 
 def folder_name(result: RunResult) -> str:
-    """The suite's name as a file name, and the beginning of the run's id.
+    """The suite's name as a file name, and the beginning of the run's id."""
+    return named_folder(result.suite, result.run_id, "suite")
 
-    What a suite calls itself is text: nothing of it may lead out of the reports folder.
+
+def named_folder(name: str, id: str, otherwise: str) -> str:
+    """A name as a file name, `otherwise` where nothing of it is left, and the beginning of an id.
+
+    What people call things is text: nothing of it may lead out of the reports folder.
     """
-    safe = re.sub(r"[^A-Za-z0-9]+", "-", result.suite).strip("-").lower()[:60] or "suite"
-    return f"{safe}-{result.run_id[:8]}"
+    safe = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()[:60] or otherwise
+    return f"{safe}-{id[:8]}"
 
 
 def write_report(

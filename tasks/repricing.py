@@ -21,7 +21,7 @@ from evaluations.repricing import PriceList, RepricedGroup, Repricing
 from evaluations.rollups import day_bounds
 from tasks.ingest.pricing import PriceSet, names_to_price, price
 from tasks.price_sync import rows_to_come, seed_prices
-from tasks.publishing import write_report
+from tasks.publishing import PublishedPage, write_report
 from tasks.settings import settings
 from tasks.store import partitions, repricing, requests, rollups
 from tasks.store.database import transaction
@@ -34,18 +34,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRepricing:
+class PublishedRepricing(PublishedPage):
     """Where the report of a repricing is."""
-
-    folder: Path
-
-    @property
-    def html(self) -> Path:
-        return self.folder / "report.html"
-
-    @property
-    def json(self) -> Path:
-        return self.folder / "report.json"
 
     @property
     def csv(self) -> Path:
