@@ -195,7 +195,7 @@ def _broken_assignment(experiment: StoredExperiment, data: LiveData) -> str:
     weights = [float(variant.traffic or 0) for variant in experiment.spec.variants]
     found = sample_ratio_any_time([units[variant.name] for variant in experiment.spec.variants], weights)
     if isinstance(found, SampleRatio) and found.mismatch:
-        worst = max(range(len(weights)), key=lambda n: abs(found.observed[n] - found.planned[n]))
+        worst = found.furthest
         name = experiment.spec.variants[worst].name
         return f"{percent(found.observed[worst])} of the units went to {name}, {percent(found.planned[worst])} planned"
     return ""

@@ -135,7 +135,7 @@ def _split(plan: Plan, units: Mapping[str, int] | None) -> tuple[sample_ratio.Sa
         return found, "" if found.reason == "empty" else found.why
     if not found.mismatch:
         return found, ""
-    worst = max(range(len(names)), key=lambda i: abs(found.observed[i] - found.planned[i]))
+    worst = found.furthest
     p = "p < 0.0001" if found.p < 0.0001 else f"p = {found.p:.2g}"
     return found, (
         f"{found.observed[worst]:.1%} of the units went to {names[worst]}, {found.planned[worst]:.1%} planned ({p})"

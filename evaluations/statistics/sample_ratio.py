@@ -39,6 +39,12 @@ class SampleRatio:
         total = sum(self.counts)
         return tuple(count / total for count in self.counts)
 
+    @property
+    def furthest(self) -> int:
+        """The place of the variant whose share is furthest from its plan."""
+        observed = self.observed
+        return max(range(len(observed)), key=lambda n: abs(observed[n] - self.planned[n]))
+
 
 def sample_ratio(
     counts: Sequence[int], weights: Sequence[float], *, alarm: float = ALARM
