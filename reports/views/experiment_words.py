@@ -123,8 +123,9 @@ def _decision(result: ExperimentResult) -> Fact:
             sentences=(f"{result.occasion.capitalize()}.", rule),
         )
     last = result.decisions[-1]
+    chosen = one_line(last.variant or "", 40)
     taken = {
-        "variant": Status(f"Take {one_line(last.variant or '', 40)}", "good", "check"),
+        "variant": Status(f"{'Keep' if last.variant == declared.control else 'Take'} {chosen}", "good", "check"),
         "no_difference": Status("No difference", "plain", "check"),
         "inconclusive": Status("Inconclusive", "warn", "wave"),
     }[last.outcome]
@@ -206,8 +207,9 @@ def _next(result: ExperimentResult) -> Fact:
             sentences=("Let it run; the flow looks at it when a look is due.",),
             command=f"assay experiments watch {name}",
         )
-    if result.decisions and result.decisions[-1].outcome == "variant":
-        winner = one_line(result.decisions[-1].variant or "", 40)
+    chosen = result.decisions[-1].variant if result.decisions else None
+    if chosen is not None and chosen != result.declared.control:
+        winner = one_line(chosen, 40)
         return Fact(
             label="Next step",
             status=None,

@@ -64,7 +64,7 @@ def a_live_result(
     sentence = verdict_sentence(found, spec.declaration)
     decision = Decision(
         outcome=found.outcome,
-        variant=found.winners[0] if found.winners else None,
+        variant=found.chosen,
         rule="fixed, quality, alpha 0.05",
         sentence=sentence,
         automatic=True,

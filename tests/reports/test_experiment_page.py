@@ -59,6 +59,20 @@ def test_each_verdict_has_its_head_and_tone(passed: dict[str, tuple[int, int]], 
     assert (view.page.verdict.head, view.page.verdict.tone) == (head, tone)
 
 
+def test_a_control_that_is_chosen_is_kept_and_a_winner_is_brought_into_production() -> None:
+    kept = experiment_view(a_live_result({"v3": (900, 700), "v4": (900, 500)}))
+    status = kept.page.facts[0].status
+    assert status is not None
+    assert status.word == "Keep v3"
+    assert "v3 stays." in said(kept)
+    assert "into production" not in said(kept)
+    won = experiment_view(a_live_result({"v3": (456, 349), "v4": (478, 392)}))
+    status = won.page.facts[0].status
+    assert status is not None
+    assert status.word == "Take v4"
+    assert "Bring v4 into production, step by step." in said(won)
+
+
 def test_effects_that_may_not_be_seen_yet_are_nowhere_on_the_page() -> None:
     hidden = a_live_result(
         comparison=None,
