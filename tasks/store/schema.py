@@ -1,8 +1,9 @@
 """The tables. A row is a fact that happened; what can be derived is a query.
 
 Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
-traffic.py, those of rollups in rollup_tables.py, those of experiments in experiment_tables.py, that of reviews in
-review_tables.py; naming them here makes `Base.metadata` whole for whoever imports this module.
+traffic.py, those of rollups in rollup_tables.py, of experiments in experiment_tables.py, of the model registry in
+model_tables.py, that of reviews in review_tables.py; naming them here makes `Base.metadata` whole for whoever imports
+this module.
 """
 
 from datetime import date
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tasks.store import experiment_tables, review_tables, rollup_tables, traffic
+from tasks.store import experiment_tables, model_tables, review_tables, rollup_tables, traffic
 from tasks.store.columns import (
     Base,
     actor,
@@ -38,7 +39,7 @@ from tasks.store.columns import (
     uuid_pk,
 )
 
-__all__ = ["Base", "experiment_tables", "review_tables", "rollup_tables", "traffic"]
+__all__ = ["Base", "experiment_tables", "model_tables", "review_tables", "rollup_tables", "traffic"]
 
 
 class DatasetRow(Base):
@@ -201,7 +202,9 @@ class RunRow(Base):
 
     __tablename__ = "runs"
     __table_args__ = (
-        one_of("kind", "suite", "benchmark", "experiment", "playground", "replay", "calibration", "load", "pack"),
+        one_of(
+            "kind", "suite", "benchmark", "experiment", "playground", "replay", "calibration", "load", "pack", "probe"
+        ),
         one_of("status", "queued", "running", "completed", "partial", "failed", "cancelled"),
         Index("ix_runs_recorded_at", "recorded_at"),
     )
