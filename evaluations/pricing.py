@@ -210,7 +210,7 @@ class Prices:
     """For each class with a price its tiers, (start, price), ascending; a base price starts at -1."""
     service: Service = "standard"
 
-    def per_token(self, token_class: TokenClass, prompt_tokens: int = 0) -> Decimal | None:
+    def per_token(self, token_class: TokenClass, prompt_tokens: int | Decimal = 0) -> Decimal | None:
         """The price of a token of this class in a call with a prompt of that length; None when unknown."""
         wanted: TokenClass | None = token_class
         while wanted is not None:
@@ -351,8 +351,11 @@ def _chosen(rows: Iterable[PriceRow], hours: frozenset[Hours] | None) -> Tiers:
     return chosen
 
 
-def costs(tokens: Mapping[TokenClass, int], prices: Prices | None) -> dict[TokenClass, Decimal] | None:
-    """The exact cost of each class that was used, in US dollars; None when any of them has no price."""
+def costs(tokens: Mapping[TokenClass, int | Decimal], prices: Prices | None) -> dict[TokenClass, Decimal] | None:
+    """The exact cost of each class that was used, in US dollars; None when any of them has no price.
+
+    Counts are those of a call; averages of many calls fall into the tier of their average prompt.
+    """
     if prices is None:
         return None
     prompt_tokens = sum(count for token_class, count in tokens.items() if token_class in PROMPT_CLASSES)

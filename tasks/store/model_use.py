@@ -1,0 +1,65 @@
+"""What features take of models, day by day: the tokens that a month is reckoned from, and who served whom."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from sqlalchemy import Connection, text
+
+from evaluations.cost_scenarios import DayUse
+from evaluations.pricing import TOKEN_CLASSES, TokenClass
+from evaluations.rollups import TOKENS
+
+_CLASS_OF_COLUMN: dict[str, TokenClass] = {f"{name}_tokens": name for name in TOKEN_CLASSES}
+assert set(TOKENS) == set(_CLASS_OF_COLUMN), set(TOKENS) ^ set(_CLASS_OF_COLUMN)
+MODEL = """CASE WHEN provider IS NULL OR starts_with(model, provider || '/') THEN model
+    ELSE provider || '/' || model END"""
+"""A model's full name, as price rows have it."""
+
+
+def features_used(connection: Connection) -> list[str]:
+    """The features that ever had a request that is rolled up."""
+    return list(connection.execute(text("SELECT DISTINCT feature FROM usage_daily ORDER BY feature")).scalars())
+
+
+def models_used(connection: Connection, features: Sequence[str], first: date, last: date) -> dict[str, int]:
+    """The models that served these features, or all where none is named: name -> requests, the most used first."""
+    rows = connection.execute(
+        text(f"""
+            SELECT {MODEL} AS name, CAST(sum(requests) AS bigint) AS requests FROM usage_daily
+            WHERE day BETWEEN :first AND :last AND model IS NOT NULL AND (:all OR feature = ANY(:features))
+            GROUP BY 1 ORDER BY 2 DESC, 1
+        """),
+        {"first": first, "last": last, "all": not features, "features": list(features)},
+    )
+    return {row.name: row.requests for row in rows}
+
+
+def daily_use(
+    connection: Connection, features: Sequence[str], first: date, last: date, model: str | None = None
+) -> tuple[DayUse, ...]:
+    """What these features took, all of them where none is named, on each day from first to last, both included.
+
+    Days without requests are in it, with none. With `model`, only what that one served.
+    """
+    sums = ", ".join(f"CAST(sum({column}) AS bigint) AS {column}" for column in TOKENS)
+    rows = connection.execute(
+        text(f"""
+            SELECT day, CAST(sum(requests) AS bigint) AS requests, CAST(sum(usage_unknown) AS bigint) AS unknown, {sums}
+            FROM usage_daily
+            WHERE day BETWEEN :first AND :last AND (:all OR feature = ANY(:features))
+              AND (CAST(:model AS text) IS NULL OR {MODEL} = :model)
+            GROUP BY day
+        """),
+        {"first": first, "last": last, "all": not features, "features": list(features), "model": model},
+    )
+    found = {
+        row.day: DayUse(
+            day=row.day,
+            requests=row.requests,
+            unknown=row.unknown,
+            tokens={name: getattr(row, column) for column, name in _CLASS_OF_COLUMN.items() if getattr(row, column)},
+        )
+        for row in rows
+    }
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    return tuple(found.get(day, DayUse(day=day, requests=0)) for day in days)
