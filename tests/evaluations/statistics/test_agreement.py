@@ -24,6 +24,7 @@ from evaluations.statistics.agreement import (
 )
 from evaluations.statistics.change_points import covering, margin_f1
 from evaluations.statistics.outcomes import Undetermined
+from evaluations.statistics.proportions import wilson
 from tests.evaluations.statistics.references import csv_rows, expected, folder, json_lines
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section C: 12 units, 4 observers, some missing.
@@ -320,6 +321,13 @@ def test_the_annotators_and_the_judge_of_pandalm() -> None:
     kappa = of(cohen_kappa(judge, majority))
     assert round(kappa.value, 6) == figures["judges"]["gpt-3.5-turbo"]["cohen_kappa_with_majority"]
     assert kappa.low < kappa.value < kappa.high < of(fleiss_kappa(votes)).low  # the judge agrees less than people do
+    each = [round(of(cohen_kappa(judge, votes[:, i].tolist())).value, 6) for i in range(3)]
+    assert each == figures["judges"]["gpt-3.5-turbo"]["cohen_kappa_with_each_annotator"]
+    right = wilson(sum(a == b for a, b in zip(judge, majority, strict=True)), len(items))
+    accuracy = figures["judges"]["gpt-3.5-turbo"]["accuracy"]
+    assert (right.value, right.low, right.high) == pytest.approx((accuracy["rate"], *accuracy["wilson95"]), abs=1e-6)
+    # What the paper prints, to its two digits.
+    assert {pair: round(value, 2) for pair, value in figures["cohen_kappa"].items()} == figures["published_cohen_kappa"]
 
 
 def test_the_judges_of_llmbar_in_both_orders() -> None:
@@ -341,6 +349,18 @@ def test_the_judges_of_llmbar_in_both_orders() -> None:
                 assert isinstance(found, Agreement) == (wanted[key] is not None)
                 if isinstance(found, Agreement):
                     assert of(found).value == pytest.approx(wanted[key], abs=1e-6)
+            published = wanted["published"]
+            for pair, key in (
+                ((given, gold), "right_given_order_pct"),
+                ((swapped, gold), "right_swapped_order_pct"),
+                ((given, swapped), "same_verdict_in_both_pct"),
+            ):
+                agreed = sum(a == b for a, b in zip(*pair, strict=True))  # a missing verdict is never the gold one
+                assert 100 * agreed / len(own) == pytest.approx(published[key], abs=1e-6), (subset, name, key)
+            as_published = [[verdict or "2" for verdict in column] for column in (given, swapped)]
+            both = cohen_kappa(*as_published)
+            if isinstance(both, Agreement):
+                assert of(both).value == pytest.approx(published["cohen_kappa_between_orders_missing_as_2"], abs=1e-6)
             judges += 1
     assert judges == 130
 
