@@ -1,19 +1,38 @@
 """Flags: what the applications read, written from the database whole, one document an environment.
 
 The file is made from the database alone, so it can be lost, and whoever publishes last publishes the truth. An
-application reads it with any OpenFeature SDK (flagd provider, file mode) and keeps working while Assay is down.
+application reads it with any OpenFeature SDK (flagd provider, file mode) and keeps working while Assay is down. What
+reads over HTTP is given the same document afterwards (tasks/delivering.py).
 """
 
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
 
+from evaluations.deployments import canary_name
 from evaluations.errors import InfrastructureError
-from evaluations.flags import Arm, Flag, Split, flag_document
+from evaluations.flags import Arm, Canary, Flag, Live, Selection, Sources, Split, flag_document, flag_of
 from tasks.settings import settings
 from tasks.store.database import transaction
-from tasks.store.experiments import StoredExperiment, hold_flags, latest_live
+from tasks.store.deployments import StoredDeployment, canaries_of, live_deployments
+from tasks.store.experiments import StoredExperiment, hold_flags, latest_live, running_since
 from tasks.whole_files import write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The document of an environment, as the database has it."""
+
+    environment: str
+    document: str
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(self.document.encode()).hexdigest()
 
 
 def flag_file(environment: str) -> Path:
@@ -29,30 +48,91 @@ def publish_flags(environment: str) -> Path:
     path = flag_file(environment)
     with transaction() as connection:
         hold_flags(connection, environment)
-        document = flag_document(flags_of(connection, environment), environment)
+        document = document_of(connection, environment).document
         try:
             write_whole(path, [document], durable=True)
         except OSError as problem:
             raise InfrastructureError(
                 f"the flags of {environment} could not be written to {path}: {problem.strerror}. Applications keep "
-                "what they had; make room or set ASSAY_FLAGS, then `assay flags publish`."
+                "what they had; make room or set ASSAY_FLAGS, then `assay deploy publish`. The next sweep tries too."
             ) from problem
     return path
 
 
+def is_current(environment: str) -> bool:
+    """Is the file what the database says, byte for byte?"""
+    with transaction() as connection:
+        wanted = document_of(connection, environment).document
+    try:
+        return flag_file(environment).read_bytes() == wanted.encode()
+    except OSError:
+        return False
+
+
+def document_of(connection: Connection, environment: str) -> Published:
+    """What the database says now."""
+    return Published(environment, flag_document(flags_of(connection, environment), environment))
+
+
 def flags_of(connection: Connection, environment: str) -> list[Flag]:
-    """What each feature's flag has to say."""
-    return [_flag(experiment) for experiment in latest_live(connection, environment)]
-
-
-def _flag(experiment: StoredExperiment) -> Flag:
-    spec = experiment.spec
-    split = None
-    if experiment.status == "running":
-        split = Split(
-            experiment=spec.experiment,
-            arms=tuple(Arm(name=v.name, percent=v.traffic or 0, bundle=v.bundle) for v in spec.variants),
-            categories=spec.categories,
+    """What each feature's flag has to say, by precedence."""
+    live = live_deployments(connection, environment)
+    canaries = canaries_of(connection, environment)
+    experiments = {each.spec.feature: each for each in latest_live(connection, environment)}
+    running = running_since(connection, [each.id for each in experiments.values() if each.status == "running"])
+    selections = _selections(connection, environment)
+    found = (
+        flag_of(
+            Sources(
+                feature=feature,
+                live=_live(live.get(feature)),
+                canary=_canary(canaries.get(feature)),
+                split=_split(each, running.get(each.id)) if (each := experiments.get(feature)) else None,
+                selection=selections.get(feature),
+                control=experiments[feature].spec.control.bundle if feature in experiments else None,
+            )
         )
-    # Paused or over: everyone gets the control, as before the experiment, until a deployment says otherwise.
-    return Flag(feature=spec.feature, bundle=spec.control.bundle, split=split)
+        for feature in sorted({*live, *canaries, *experiments, *selections})
+    )
+    return [flag for flag in found if flag is not None]
+
+
+def _live(deployment: StoredDeployment | None) -> Live | None:
+    if deployment is None or deployment.deployed_at is None:
+        return None
+    return Live(
+        deployment=str(deployment.id),
+        bundle=deployment.bundle.document,
+        since=deployment.deployed_at,
+        rollback=deployment.trigger == "rollback",
+    )
+
+
+def _canary(deployment: StoredDeployment | None) -> Canary | None:
+    if deployment is None or deployment.began_at is None:
+        return None
+    return Canary(
+        name=canary_name(str(deployment.id)),
+        percent=deployment.rollout_percent,
+        bundle=deployment.bundle.document,
+        since=deployment.began_at,
+    )
+
+
+def _split(experiment: StoredExperiment, since: datetime | None) -> Split | None:
+    # Paused or over: everyone gets what is live, or the control where nothing was deployed yet.
+    if experiment.status != "running":
+        return None
+    spec = experiment.spec
+    return Split(
+        experiment=spec.experiment,
+        arms=tuple(Arm(name=v.name, percent=v.traffic or 0, bundle=v.bundle) for v in spec.variants),
+        categories=spec.categories,
+        since=since or experiment.started_at,
+    )
+
+
+def _selections(connection: Connection, environment: str) -> Mapping[str, Selection]:
+    """What policies chose, by feature: nothing chooses yet."""
+    del connection, environment
+    return {}

@@ -143,6 +143,33 @@ def ratio_differences(
         )
 
 
+def ratios_against_zero(arm: PairMoments, *, confidence: float = 0.95) -> Differences:
+    """Ratios of sums of many samples against zero, with Student's interval over the units.
+
+    Source: Cochran (1977), "Sampling Techniques", 3rd edition, equation 6.13.
+
+    >>> found = ratios_against_zero(PairMoments.of([2.0, 1.0, 3.0, 2.0], [4.0, 3.0, 5.0, 4.0]))
+    >>> print(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
+    0.50 [0.34, 0.66]
+    """
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        value = arm.mean / arm.other_mean
+        spread = _variance(arm, value)
+        trouble = first_trouble(
+            (arm.n == 0, "empty"),
+            (~np.isfinite(arm.mean + arm.other_mean), "not finite"),
+            (arm.n < 2, "too few"),
+            (~(np.abs(arm.other_mean) > 0), "no baseline"),
+            (~np.isfinite(spread), "not finite"),
+            (spread <= 0, "no spread"),
+        )
+        return differences_from(
+            value, np.sqrt(spread), arm.n - 1, arm.n, trouble, confidence=confidence, method=ONE_RATIO
+        )
+
+
 def ratio_difference(
     treatment: PairMoments, control: PairMoments, *, confidence: float = 0.95, relative: bool = False
 ) -> Outcome:

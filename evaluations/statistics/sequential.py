@@ -136,6 +136,44 @@ def any_time_share(
     return Estimate(value=share, low=low, high=high, n=n, confidence=confidence, method=BETA_BINOMIAL)
 
 
+def any_time_share_bounds(
+    successes: "ArrayLike", n: "ArrayLike", *, confidence: float = 0.95, prior: tuple[float, float] = (0.5, 0.5)
+) -> "tuple[Floats, Floats]":
+    """Low and high of `any_time_share` for many streams at once; 0 and 1 where a stream has nothing yet.
+
+    Bisected to 1e-9. Raises ValueError for more successes than outcomes. Source: as `any_time_share`.
+
+    >>> low, high = any_time_share_bounds([55], [60])
+    >>> print(f"[{low[0]:.3f}, {high[0]:.3f}]")
+    [0.755, 0.987]
+    """
+    import numpy as np
+    from scipy.special import betaln, xlog1py, xlogy
+
+    hits, size = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(n, dtype=np.float64))
+    if (hits < 0).any() or (hits > size).any():
+        raise ValueError("a share needs 0 <= successes <= n")
+    a, b = prior
+    marginal = betaln(a + hits, b + size - hits) - betaln(a, b)
+    limit = log(1 / (1 - check_confidence(confidence)))
+    with np.errstate(all="ignore"):
+        share = np.where(size > 0, hits / size, 0.5)
+
+    def bound(end: float) -> "Floats":
+        """Between the observed share, which is inside, and an end of [0, 1], which is taken as outside."""
+        inside, outside = share.copy(), np.full(share.shape, end)
+        for _ in range(30):
+            middle = (inside + outside) / 2
+            within = marginal - xlogy(hits, middle) - xlog1py(size - hits, -middle) <= limit
+            inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
+        # The outer of the two: what is not known is left in.
+        return outside
+
+    low = np.where(hits > 0, bound(0.0), 0.0)
+    high = np.where(hits < size, bound(1.0), 1.0)
+    return low, high
+
+
 # A planned number of looks
 
 

@@ -12,13 +12,16 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from psycopg.errors import UniqueViolation
+from psycopg.errors import CheckViolation, UniqueViolation
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import IntegrityError
 
 from evaluations.errors import AssayError, unknown_name
 from evaluations.experiment_specs import ExperimentSpec
 from evaluations.experiments import Decision, Outcome, Status, check_transition
+
+WITHOUT_CANARY = "experiments_without_canary"
+"""The trigger that lets no experiment begin beside a canary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +259,11 @@ def move(connection: Connection, found: StoredExperiment, to: Status, *, actor: 
                 },
             ).rowcount
     except IntegrityError as problem:
+        if isinstance(problem.orig, CheckViolation) and problem.orig.diag.constraint_name == WITHOUT_CANARY:
+            raise AssayError(
+                f"a canary has the traffic of {found.spec.feature} in {found.spec.environment}, and an experiment "
+                "beside it would measure it too. Let the deployment end, or cancel it: assay deploy status"
+            ) from None
         if not isinstance(problem.orig, UniqueViolation):
             raise
         raise AssayError(_has_traffic(connection, found)) from None
@@ -349,6 +357,30 @@ def latest_live(connection: Connection, environment: str) -> list[StoredExperime
         {"environment": environment},
     )
     return [_experiment(row) for row in rows]
+
+
+def running_since(connection: Connection, experiment_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """Since when experiments run, their last pause aside."""
+    rows = connection.execute(
+        text("""
+            SELECT experiment_id, max(recorded_at) AS since FROM experiment_events
+            WHERE experiment_id = ANY(:ids) AND to_status = 'running' GROUP BY 1
+        """),
+        {"ids": list(experiment_ids)},
+    )
+    return {row.experiment_id: row.since for row in rows}
+
+
+def live_experiment(connection: Connection, feature: str, environment: str) -> StoredExperiment | None:
+    """The live experiment that has the traffic of a feature, running or paused; its row is held."""
+    name = connection.execute(
+        text("""
+            SELECT name FROM experiments WHERE feature = :feature AND environment = :environment
+              AND status IN ('running', 'paused') AND design = 'live_split' FOR UPDATE
+        """),
+        {"feature": feature, "environment": environment},
+    ).scalar_one_or_none()
+    return None if name is None else find_experiment(connection, name)
 
 
 def hold_flags(connection: Connection, environment: str) -> None:

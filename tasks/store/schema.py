@@ -2,8 +2,8 @@
 
 Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
 traffic.py, those of rollups in rollup_tables.py, of experiments in experiment_tables.py, of the model registry in
-model_tables.py, that of reviews in review_tables.py; naming them here makes `Base.metadata` whole for whoever imports
-this module.
+model_tables.py, of deployments in deployment_tables.py, that of reviews in review_tables.py; naming them here makes
+`Base.metadata` whole for whoever imports this module.
 """
 
 from datetime import date
@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tasks.store import experiment_tables, model_tables, review_tables, rollup_tables, traffic
+from tasks.store import deployment_tables, experiment_tables, model_tables, review_tables, rollup_tables, traffic
 from tasks.store.columns import (
     Base,
     actor,
@@ -39,7 +39,15 @@ from tasks.store.columns import (
     uuid_pk,
 )
 
-__all__ = ["Base", "experiment_tables", "model_tables", "review_tables", "rollup_tables", "traffic"]
+__all__ = [
+    "Base",
+    "deployment_tables",
+    "experiment_tables",
+    "model_tables",
+    "review_tables",
+    "rollup_tables",
+    "traffic",
+]
 
 
 class DatasetRow(Base):

@@ -1,5 +1,18 @@
 """Alembic migrations of the one store. HEAD is repeated here so that an ordinary start need not import Alembic."""
 
-KNOWN: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+KNOWN: tuple[str, ...] = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+)
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
