@@ -14,6 +14,7 @@ from evaluations.experiments import MetricKind
 from evaluations.statistics.bounded import bounded_mean
 from evaluations.statistics.choosing import TAILS, TESTS, Pair
 from evaluations.statistics.clusters import Clusters, cluster_robust, cr2, per_unit
+from evaluations.statistics.early_stopping import BETTING, Stopping, stopping
 from evaluations.statistics.multiplicity import adjusted_p, interval_levels
 from evaluations.statistics.outcomes import Determined, Undetermined
 from evaluations.statistics.proportions import wilson
@@ -75,11 +76,12 @@ class Pairing:
     n: int
     """Cases that both have a score for."""
     difference: Estimate | None
-    """First minus second, at the level of its step in Holm's procedure; None where the data cannot say."""
+    """First minus second, with an interval at the level of its step in the correction; None where the data cannot
+    say."""
     p: float | None
     """Two-sided, as the test gives it; None where there is none to believe."""
     adjusted_p: float | None
-    """By Holm over all pairs of the board."""
+    """By Holm over all pairs of the board; by Bonferroni where asking may have stopped early."""
     ahead: str | None
     """The model that is significantly better; None when they are tied."""
     test: str
@@ -116,6 +118,8 @@ class Leaderboard:
     better: Better
     alpha: float
     """The chance that any of the pairs is told apart wrongly."""
+    planned: int | None
+    """Cases there were to ask, where asking may have stopped early; None where all were asked."""
     claim: Claim | None
     """None with fewer than three scored models, which do not tell how much models differ."""
 
@@ -146,6 +150,7 @@ def leaderboard(
     lengths: "Mapping[str, ArrayLike] | None" = None,
     kind: MetricKind | None = None,
     better: Better = "higher",
+    planned: int | None = None,
     alpha: float = 0.05,
     seed: int = 0,
 ) -> Leaderboard:
@@ -156,9 +161,13 @@ def leaderboard(
     (a document, a conversation), `lengths` how long each answer is, shape (cases,) for each model. `kind` is taken
     from the scores where it is None: binary when all are 0 or 1, bounded within [0, 1], skewed otherwise.
 
+    `planned` is how many cases there were to ask when asking may have stopped early (`early_stopping.stopping`); the
+    cases are then in the order in which they were put, and pairs are told apart by the bets that held at every look,
+    adjusted by Bonferroni. Tests for a fixed number of cases would err more often than they say.
+
     With probability 1 - alpha or more every range holds the true rank of its model, all of them together.
-    Raises ValueError for no model, shapes that differ, infinite scores, an alpha outside (0, 0.5), or scores that
-    are not of their `kind`.
+    Raises ValueError for no model, shapes that differ, infinite scores, an alpha outside (0, 0.5), scores that are not
+    of their `kind`, or a board stopped early of scores outside [0, 1] or of clusters.
     Source: Klein, Wright & Wieczorek (2020), "A Joint Confidence Region for an Overall Ranking of Populations", JRSS C
     69(3), for ranges from simultaneous comparisons; Holm (1979), Scandinavian Journal of Statistics 6; Piepho (2004),
     "An Algorithm for a Letter-Based Representation of All-Pairwise Comparisons", JCGS 13(2), for the groups.
@@ -180,7 +189,13 @@ def leaderboard(
     sizes = _arrays(lengths, clusters) if lengths else {}
     labels = None if clusters is None else np.unique([repr(each) for each in clusters], return_inverse=True)[1]
     order = _order(given, better)
-    pairings = _pairings({model: given[model] for model in order}, labels, kind, better, alpha, seed)
+    ordered = {model: given[model] for model in order}
+    if planned is None:
+        pairings = _pairings(ordered, labels, kind, better, alpha, seed)
+    elif labels is not None:
+        raise ValueError("bets are placed on cases that stand alone; a board of clusters cannot be stopped early")
+    else:
+        pairings = _at_every_look(stopping(ordered, planned=planned, alpha=alpha), better)
     standings = tuple(
         _standing(
             model,
@@ -204,6 +219,7 @@ def leaderboard(
         kind=kind,
         better=better,
         alpha=alpha,
+        planned=planned,
         claim=_claim(order, given, labels, kind, 1 - alpha),
     )
 
@@ -294,6 +310,25 @@ def _pairings(
             )
         )
     return tuple(found)
+
+
+def _at_every_look(found: Stopping, better: Better) -> tuple[Pairing, ...]:
+    """The pairs of a board whose asking may have stopped at any case."""
+    lower = better == "lower"
+    return tuple(
+        Pairing(
+            first=each.first,
+            second=each.second,
+            n=each.n,
+            difference=each.difference,
+            p=each.p if each.n else None,
+            adjusted_p=min(1.0, each.p * len(found.decisions)) if each.n else None,
+            ahead=({each.first, each.second} - {each.ahead}).pop() if each.ahead and lower else each.ahead,
+            test=BETTING if each.n else "",
+            why="" if each.n else "no case has a score for both",
+        )
+        for each in found.decisions
+    )
 
 
 def _pair(first: "Floats", second: "Floats", labels: "NDArray[np.intp] | None", kind: MetricKind, seed: int) -> Pair:

@@ -4,7 +4,8 @@ They cost width: where Student's interval is in its domain it is narrower. Where
 difference, as when nine of ten score the same under both variants, this one can still be believed.
 """
 
-from typing import TYPE_CHECKING, Final
+from math import exp, log
+from typing import TYPE_CHECKING, Final, Literal
 
 from evaluations.estimates import Estimate
 from evaluations.statistics.outcomes import Determined, Outcome, Undetermined, checked, unfit
@@ -15,14 +16,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+Side = Literal["above", "below"]
 HEDGED: Final = "hedged betting interval"
 _MOST_STAKED: Final = 0.5
 """Share of the capital that one bet may cost at most: it can never be lost at once."""
-_GRID: Final = 2001
-"""Candidate means at first; the bounds are then searched between two of them."""
 _HALVINGS: Final = 40
-_AT_ONCE: Final = 4_000_000
-"""Bets that are held in memory together."""
+_SIDES: Final[tuple[Side, Side]] = ("above", "below")
 
 
 def bounded_mean(
@@ -59,10 +58,10 @@ def bounded_mean(
     if values.min() < low - 1e-9 or values.max() > high + 1e-9:
         return Undetermined(reason="out of range", why=f"values lie outside [{low:g}, {high:g}]", n=int(values.size))
     drawn = np.clip((generator.permutation(values) - low) / (high - low), 0.0, 1.0)
-    stakes = _stakes(drawn, alpha)
+    stakes = stakes_for(drawn, alpha, drawn.size)[None, :]
     mean = float(drawn.mean())
-    lowest, highest = _bounds(drawn, stakes, mean, alpha)
-    against_null = float(_capital(drawn, stakes, np.array([(null - low) / (high - low)]))[0])
+    lowest, highest = bounds(drawn, stakes, mean, alpha)
+    against_null = capital(drawn, stakes, (null - low) / (high - low))
     scale = high - low
     return Determined(
         method=HEDGED,
@@ -78,53 +77,58 @@ def bounded_mean(
     )
 
 
-def _stakes(drawn: "Floats", alpha: float) -> "Floats":
-    """How much is bet on each value: by the spread of those before it, so that the bet cannot know its outcome."""
+def stakes_for(drawn: "Floats", alpha: float, planned: float) -> "Floats":
+    """How much is bet on each value in [0, 1], shape (n,): by the spread of those before it, so that the bet cannot
+    know its outcome. The interval is narrowest when `planned` values are in."""
     import numpy as np
 
-    n = drawn.size
-    counts = np.arange(1, n + 1)
+    counts = np.arange(1, drawn.size + 1)
     means = (0.5 + drawn.cumsum()) / (counts + 1)
     spread = (0.25 + ((drawn - means) ** 2).cumsum()) / (counts + 1)
     before = np.concatenate([[0.25], spread[:-1]])
-    stakes: Floats = np.sqrt(2 * np.log(2 / alpha) / (n * before))
+    stakes: Floats = np.sqrt(2 * np.log(2 / alpha) / (planned * before))
     return stakes
 
 
-def _capital(drawn: "Floats", stakes: "Floats", candidates: "Floats") -> "Floats":
-    """The most that was ever won against each candidate mean, half of the capital betting on each side."""
+def winnings(drawn: "Floats", stakes: "Floats", candidate: float, side: Side) -> "Floats":
+    """The logarithm of what was won after each value by betting that the mean lies on that side of the candidate.
+
+    `drawn` has the shape (n,), values in [0, 1], `stakes` the shape (strategies, n): strategies begin with equal shares
+    of the capital, so that together they win as a fair game does. Shape (n,).
+    """
     import numpy as np
 
-    won = np.empty(candidates.size)
-    step = max(1, _AT_ONCE // drawn.size)
-    for begin in range(0, candidates.size, step):
-        m = candidates[begin : begin + step, None]
-        with np.errstate(divide="ignore"):
-            above = np.minimum(stakes, _MOST_STAKED / m)
-            below = np.minimum(stakes, _MOST_STAKED / (1 - m))
-        up = np.log1p(above * (drawn - m)).cumsum(axis=1).max(axis=1)
-        down = np.log1p(-below * (drawn - m)).cumsum(axis=1).max(axis=1)
-        won[begin : begin + step] = 0.5 * np.exp(np.minimum(np.maximum(up, down), 700.0))
-    return won
+    sign, most = (1.0, candidate) if side == "above" else (-1.0, 1.0 - candidate)
+    limit = _MOST_STAKED / most if most > 0 else np.inf
+    won = np.log1p(sign * np.minimum(stakes, limit) * (drawn - candidate)).cumsum(axis=1)
+    together: Floats = np.logaddexp.reduce(won, axis=0) - log(len(stakes))
+    return together
 
 
-def _bounds(drawn: "Floats", stakes: "Floats", mean: float, alpha: float) -> tuple[float, float]:
+def capital(drawn: "Floats", stakes: "Floats", candidate: float) -> float:
+    """The most that was ever won against a candidate mean, half of the capital betting on each side."""
+    most = max(float(winnings(drawn, stakes, candidate, side).max()) for side in _SIDES)
+    return 0.5 * exp(min(most, 700.0))
+
+
+def bounds(drawn: "Floats", stakes: "Floats", mean: float, alpha: float) -> tuple[float, float]:
     """The least and the greatest candidate that was not bet out of the game."""
-    import numpy as np
+    limit = log(2 / alpha)
 
-    grid = np.linspace(0.0, 1.0, _GRID)
-    kept = np.flatnonzero(_capital(drawn, stakes, grid) < 1 / alpha)
-    if not kept.size:  # the interval lies between two candidates
-        return mean, mean
+    def lost(candidate: float, side: Side) -> bool:
+        # A bet on more wins less against a higher candidate, and the reverse: what is kept is an interval.
+        return float(winnings(drawn, stakes, candidate, side).max()) >= limit
+
     ends = []
-    for inside, outside in ((grid[kept[0]], kept[0] - 1), (grid[kept[-1]], kept[-1] + 1)):
-        if not 0 <= outside < _GRID:
-            ends.append(float(inside))
-            continue
-        near, far = float(inside), float(grid[outside])
-        for _ in range(_HALVINGS):
-            middle = (near + far) / 2
-            won = float(_capital(drawn, stakes, np.array([middle]))[0])
-            near, far = (middle, far) if won < 1 / alpha else (near, middle)
-        ends.append(far)
-    return min(ends[0], mean), max(ends[1], mean)
+    for side, end in zip(_SIDES, (0.0, 1.0), strict=True):
+        inside, outside = mean, end
+        if not lost(end, side):
+            outside = end
+        elif lost(mean, side):
+            outside = mean
+        else:
+            for _ in range(_HALVINGS):
+                middle = (inside + outside) / 2
+                inside, outside = (inside, middle) if lost(middle, side) else (middle, outside)
+        ends.append(outside)
+    return ends[0], ends[1]
