@@ -15,6 +15,7 @@ from evaluations.statistics.bounded import bounded_mean
 from evaluations.statistics.choosing import TAILS, TESTS, Pair
 from evaluations.statistics.clusters import Clusters, cluster_robust, cr2, per_unit
 from evaluations.statistics.early_stopping import BETTING, Stopping, stopping
+from evaluations.statistics.length_bias import LengthControlled, length_controlled
 from evaluations.statistics.multiplicity import adjusted_p, interval_levels
 from evaluations.statistics.outcomes import Determined, Undetermined
 from evaluations.statistics.proportions import wilson
@@ -501,3 +502,63 @@ def _claim(
     units = len(set(owners.tolist()))
     shrunken = replace(best, value=mean + best.value, low=mean + best.low, high=mean + best.high, n=units)
     return Claim(model=order[0], observed=float(table[0].mean()), shrunken=_within(shrunken, kind))
+
+
+# Against history and length
+
+
+def percentile(score: Estimate, earlier: "ArrayLike", *, better: Better = "higher") -> Estimate | None:
+    """Which share of earlier scores of the same benchmark, shape (runs,), this one is better than; None without any.
+
+    Equal scores count as half. The interval is that of the score: where its bounds would stand. The earlier scores are
+    taken as they are, whatever chance was in them. `n` counts the earlier scores that are known.
+    Source: the mid-rank percentile, Hazen (1914), Transactions of the American Society of Civil Engineers 77.
+
+    >>> now = Estimate(value=0.85, low=0.81, high=0.88, n=300)
+    >>> found = percentile(now, [0.7, 0.75, 0.8, 0.82, 0.83, 0.85, 0.86, 0.9])
+    >>> found.value, found.low, found.high, found.n
+    (0.6875, 0.375, 0.875, 8)
+    """
+    import numpy as np
+
+    given = np.asarray(earlier, dtype=np.float64)
+    known = given[~np.isnan(given)]
+    if not known.size:
+        return None
+    sign = 1.0 if better == "higher" else -1.0
+
+    def share(value: float) -> float:
+        beaten = (sign * known < sign * value).sum() + 0.5 * (known == value).sum()
+        return float(beaten / known.size)
+
+    low, high = sorted((share(score.low), share(score.high)))
+    return Estimate(
+        value=share(score.value), low=low, high=high, n=int(known.size), confidence=score.confidence, method="mid-rank"
+    )
+
+
+def at_equal_length(
+    board: Leaderboard,
+    scores: "Mapping[str, ArrayLike]",
+    lengths: "Mapping[str, ArrayLike]",
+    clusters: Sequence[Hashable] | None = None,
+) -> dict[tuple[str, str], LengthControlled | Undetermined]:
+    """For every pair of the board, in its order: how often the first scores better, and how often at equal length.
+
+    `scores` and `lengths` as `leaderboard` takes them. For boards that a judge scored: a model that stands higher
+    because it writes more falls back here. Raises ValueError for shapes that differ.
+    """
+    import numpy as np
+
+    given, sizes = _arrays(scores, clusters), _arrays(lengths, clusters)
+    sign = 1.0 if board.better == "higher" else -1.0
+    return {
+        (each.first, each.second): length_controlled(
+            (np.sign(sign * (given[each.first] - given[each.second])) + 1) / 2,
+            sizes[each.first],
+            sizes[each.second],
+            clusters=clusters,
+            confidence=1 - board.alpha,
+        )
+        for each in board.pairings
+    }

@@ -117,7 +117,8 @@ def shrink_means(
 
     `values` and their standard errors have the shape (members,); `beside` is an error that all share, which widens
     the intervals and shrinks nothing. The distribution's mean is integrated out with a flat prior, its spread with a
-    half-Cauchy one as wide as a typical error, which lets few members be alike; a flat one would not. `n` of the estimates counts members. Raises ValueError for fewer than three members or errors below zero.
+    half-Cauchy one as wide as a typical error, which lets few members be alike; a flat one would not. `n` of the
+    estimates counts members. Raises ValueError for fewer than three members or errors below zero.
     Source: Gelman et al. (2013), "Bayesian Data Analysis", 3rd edition, section 5.4; the prior: Gelman (2006), "Prior
     Distributions for Variance Parameters in Hierarchical Models", Bayesian Analysis 1(3).
 

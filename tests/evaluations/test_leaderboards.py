@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, combinations
 from typing import Any
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evaluations.leaderboards import Leaderboard, leaderboard
+from evaluations.estimates import Estimate
+from evaluations.leaderboards import Leaderboard, at_equal_length, leaderboard, percentile
 from evaluations.statistics.early_stopping import stopping
+from evaluations.statistics.length_bias import LengthControlled
 from evaluations.statistics.shrinkage import shrink_means
 from tests.evaluations.statistics.references import recorded_passes
 
@@ -268,21 +270,57 @@ def test_shrunken_means_are_those_of_numerical_integration() -> None:
 
     def weight(mean: float, spread: float) -> float:
         variance = errors**2 + spread**2
-        return float(np.exp(-((values - mean) ** 2 / variance).sum() / 2) / np.sqrt(variance).prod()) / (
-            1 + (spread / scale) ** 2
-        )
+        likely = np.exp(-((values - mean) ** 2 / variance).sum() / 2) / np.sqrt(variance).prod()
+        return float(likely / (1 + (spread / scale) ** 2))
 
     def first(mean: float, spread: float) -> float:
-        return weight(mean, spread) * (values[0] * spread**2 + mean * errors[0] ** 2) / (errors[0] ** 2 + spread**2)
+        own = spread**2 / (errors[0] ** 2 + spread**2)
+        return weight(mean, spread) * float(own * values[0] + (1 - own) * mean)
 
-    region = {"a": 1e-4, "b": 0.9, "gfun": lambda _: -1.5, "hfun": lambda _: 3.0, "epsrel": 1e-4}
-    wanted = dblquad(first, **region)[0] / dblquad(weight, **region)[0]
+    def over(what: Callable[[float, float], float]) -> float:
+        return float(dblquad(what, 1e-4, 0.9, -1.5, 3.0, epsrel=1e-4)[0])
+
+    wanted = over(first) / over(weight)
     found = shrink_means(values, errors)
     assert found[0].value == pytest.approx(wanted, abs=2e-4)
     assert all(each.low < each.value < each.high for each in found)
     assert found[0].value < values[0]
     assert found[3].value > values[3]
-    with pytest.raises(ValueError, match="three|3 members"):
+    with pytest.raises(ValueError, match="3 members or more"):
         shrink_means(values[:2], errors[:2])
     with pytest.raises(ValueError, match="not negative"):
         shrink_means(values, -errors)
+
+
+def test_a_score_stands_among_earlier_ones_with_its_uncertainty() -> None:
+    from scipy.stats import percentileofscore
+
+    rng = np.random.default_rng(1)
+    earlier = rng.integers(60, 90, 40) / 100
+    now = Estimate(value=0.75, low=0.7, high=0.8, n=200)
+    found = percentile(now, [*earlier, np.nan])
+    assert found is not None
+    for told, score in ((found.value, 0.75), (found.low, 0.7), (found.high, 0.8)):
+        assert told == pytest.approx(percentileofscore(earlier, score, kind="mean") / 100)
+    assert found.n == 40
+    cheap = percentile(Estimate(value=1.0, low=0.5, high=2.0, n=9), [3.0, 4.0, 1.5], better="lower")
+    assert cheap is not None
+    assert (cheap.value, cheap.low, cheap.high) == pytest.approx((1.0, 2 / 3, 1.0))
+    assert percentile(now, []) is None
+
+
+def test_a_board_of_judged_scores_is_seen_again_at_equal_length() -> None:
+    rng = np.random.default_rng(2)
+    n = 1_500
+    lengths = {"long": rng.normal(500, 80, n), "short": rng.normal(380, 80, n)}
+    # The judge likes length alone: neither answer is the better one.
+    taste = (lengths["long"] - lengths["short"]) / 120 + rng.logistic(size=n)
+    scores = {"long": 5 + np.sign(taste), "short": np.full(n, 5.0)}
+    board = leaderboard(scores, lengths=lengths)
+    assert board.leaders == ("long",)
+    assert board.standing("long").mean_length == pytest.approx(500, abs=8)
+    found = at_equal_length(board, scores, lengths)["long", "short"]
+    assert isinstance(found, LengthControlled)
+    assert found.raw.low > 0.5
+    assert found.controlled.low < 0.5 < found.controlled.high
+    assert found.p < 1e-6
