@@ -286,6 +286,15 @@ def names_of(model: str, region: str | None = None) -> list[str]:
     return [*(name.replace("/", f"/{region}/", 1) for name in names if "/" in name), *names]
 
 
+def full_name(model: str, provider: str | None) -> str:
+    """The name by which prices are found.
+
+    >>> full_name("gpt-4o", "azure"), full_name("azure/gpt-4o", "azure"), full_name("gpt-4o", None)
+    ('azure/gpt-4o', 'azure/gpt-4o', 'gpt-4o')
+    """
+    return model if provider is None or model.startswith(f"{provider}/") else f"{provider}/{model}"
+
+
 def _in_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 

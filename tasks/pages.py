@@ -19,6 +19,7 @@ from evaluations.production import (
 )
 from evaluations.trends import USUAL_WEEKS
 from evaluations.wording import count
+from tasks.comparing import publish_latest
 from tasks.customer import publish_customer
 from tasks.experiment_pages import publish_experiment
 from tasks.publishing import publish_request, write_report
@@ -63,6 +64,7 @@ PAGES: Mapping[str, Publish] = {
     "overview": publish_overview,
     "spend": publish_spend,
     "customer": publish_customer,
+    "comparison": publish_latest,
 }
 """The pages that nightly writes, in this order: name -> what writes it."""
 PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {

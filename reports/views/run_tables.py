@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 
+from evaluations.frontier import Point, placed
 from evaluations.results import AnswerResult, CaseResult, GateResult, RunResult, VariantResult
 from evaluations.verdicts import Verdict
 from reports import charts
@@ -325,26 +326,19 @@ def spending_table(result: RunResult) -> Table:
 
 def trade_off(result: RunResult) -> Figure | None:
     """Cost against quality, when there are at least three variants to choose from."""
+    points = [
+        Point(name=v.label, cost=None if v.unpriced else per_thousand(v), quality=v.pass_rate) for v in result.variants
+    ]
     spots = []
-    for variant in result.variants:
-        thousand, rate = per_thousand(variant), variant.pass_rate
-        if thousand is None or rate is None or variant.unpriced:
+    for each in placed(points):
+        thousand, rate = each.point.cost, each.point.quality
+        if thousand is None or rate is None:
             continue
-        beaten = any(
-            (cost := per_thousand(other)) is not None
-            and not other.unpriced
-            and other.pass_rate is not None
-            and other is not variant
-            and cost <= thousand
-            and other.pass_rate.value >= rate.value
-            and (cost < thousand or other.pass_rate.value > rate.value)
-            for other in result.variants
-        )
         spots.append(
             Spot(
-                label=one_line(variant.label, 80), x=float(thousand), y=rate.value, low=rate.low, high=rate.high,
+                label=one_line(each.point.name, 80), x=float(thousand), y=rate.value, low=rate.low, high=rate.high,
                 x_text=money(thousand), y_text=f"{share(rate.value)} ({share_interval(rate.low, rate.high)})",
-                best=not beaten,
+                best=each.standing == "frontier",
             )
         )  # fmt: skip
     if len(spots) < 3 or not any(spot.x for spot in spots):

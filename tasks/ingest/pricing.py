@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from evaluations.pricing import PLACES, PROMPT_CLASSES, TOKEN_CLASSES, PriceBook, Prices, Service, TokenClass
+from evaluations.pricing import (
+    PLACES,
+    PROMPT_CLASSES,
+    TOKEN_CLASSES,
+    PriceBook,
+    Prices,
+    Service,
+    TokenClass,
+    full_name,
+)
 from evaluations.requests import TOKEN_FIELDS
 
 if TYPE_CHECKING:
@@ -42,15 +51,6 @@ class Priced:
     picodollars: "list[int | None]"
     sets: "list[PriceSet | None]"
     """The prices that were used; None where no cost was found."""
-
-
-def full_name(model: str, provider: str | None) -> str:
-    """The name by which prices are found.
-
-    >>> full_name("gpt-4o", "azure"), full_name("azure/gpt-4o", "azure"), full_name("gpt-4o", None)
-    ('azure/gpt-4o', 'azure/gpt-4o', 'gpt-4o')
-    """
-    return model if provider is None or model.startswith(f"{provider}/") else f"{provider}/{model}"
 
 
 def names_to_price(frame: "pd.DataFrame") -> list[str]:

@@ -1,0 +1,95 @@
+"""assay compare: models side by side, on the cases that all of them answered."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from evaluations.estimates import Estimate
+    from evaluations.model_comparison import ModelComparison, Side
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@click.option("--feature", help="Only suites of this feature; months are of its traffic.")
+@click.option("--use-case", help="Adds how well each suits it, as the registry has it.")
+@click.option("--catalogue", is_flag=True, help="Where they share no cases: what is documented, priced and used.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with intervals, instead of writing the page.")
+def compare(models: tuple[str, ...], feature: str | None, use_case: str | None, catalogue: bool, as_json: bool) -> None:
+    """Models side by side, and where each stands between cost and quality.
+
+    A model is named by its id or by what runs call it. Compared are cases that all of them answered in
+    completed runs, by the same prompt and scorers: no model is called. Writes the page with its twins.
+
+    \b
+      assay compare large small
+      assay compare openai/gpt-4o openai/gpt-4o-mini --feature chatbot
+    """
+    from reports.files import jsonable
+    from tasks.comparing import Asked, compare_models, publish_comparison
+
+    found = compare_models(Asked(models=models, feature=feature, use_case=use_case, catalogue=catalogue))
+    if as_json:
+        click.echo(json.dumps(jsonable(found), allow_nan=False))
+        return
+    click.echo(_as_table(found))
+    click.echo(f"Page: {publish_comparison(found)}")
+
+
+def _as_table(found: "ModelComparison") -> str:
+    from evaluations.wording import count, duration, percent
+    from reports.views.comparison import verdict_of
+
+    verdict, sat = verdict_of(found), found.sitting
+    marks = "Sample data: " if sat and sat.sample_data else ""
+    told = [f"{marks}{verdict.head}{verdict.rest}"]
+    if sat:
+        told.append(f"{count(sat.cases, 'case')} of {sat.suite} that all of them answered")
+    told.append(
+        f"{'model':<30}{'accuracy':>10}{'(95 %)':>14}{'median':>10}{'answered':>10}{'$/1,000':>11}{'month':>10}  stands"
+    )
+    standings = {each.point.name: each.standing for each in found.standings}
+    for side in found.sides:
+        cost = None if side.answer_cost is None else _money(side.answer_cost.value * 1000)
+        told.append(
+            f"{side.name[:29]:<30}{_said(side.accuracy, percent):>10}{_between(side.accuracy):>14}"
+            f"{_said(side.speed, duration):>10}{_said(side.reliability, percent):>10}{cost or '-':>11}"
+            f"{_month(side):>10}  {standings[side.name]}"
+        )
+    for pairing in found.boards["pass_rate"].pairings[:12] if "pass_rate" in found.boards else ():
+        p = "" if pairing.adjusted_p is None else f" (p = {pairing.adjusted_p:.3g} by Holm, n = {pairing.n})"
+        if pairing.ahead is None:
+            told.append(f"  {pairing.first} and {pairing.second}: {pairing.why or 'no clear difference'}{p}")
+        else:
+            other = pairing.second if pairing.ahead == pairing.first else pairing.first
+            told.append(f"  {pairing.ahead} is better than {other}{p}")
+    return "\n".join(told)
+
+
+def _money(usd: float) -> str:
+    """US dollars, for a terminal."""
+    from decimal import Decimal
+
+    from evaluations.wording import money
+
+    return money(Decimal(str(usd)))
+
+
+def _said(found: "Estimate | None", words: "Callable[[float], str]") -> str:
+    return "-" if found is None else words(found.value)
+
+
+def _between(found: "Estimate | None") -> str:
+    from evaluations.wording import percent_interval
+
+    return "-" if found is None else percent_interval(found.low, found.high)
+
+
+def _month(side: "Side") -> str:
+    from evaluations.wording import money
+
+    if side.month is None:
+        return "-"
+    return "unpriced" if side.month.month is None else money(side.month.month)
