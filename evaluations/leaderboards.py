@@ -482,11 +482,14 @@ def _claim(
     """The best score, shrunken towards the mean of the models by as much as chance explains their differences."""
     import numpy as np
 
-    table = np.array([given[model] for model in order if not np.isnan(given[model]).all()])
+    scored = [given[model] for model in order if not np.isnan(given[model]).all()]
+    if len(scored) < FEWEST:
+        return None
+    table = np.array(scored)
     shared = ~np.isnan(table).any(axis=0)
     owners = np.arange(table.shape[1]) if labels is None else labels
     table, owners = table[:, shared], owners[shared]
-    if len(table) < FEWEST or len(set(owners.tolist())) < 2:
+    if len(set(owners.tolist())) < 2:
         return None
 
     def error(values: "Floats") -> float:
