@@ -8,7 +8,7 @@ either shown to lose no more than the declared margin and surely cheaper, or sho
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from math import ceil, inf
+from math import ceil, inf, sqrt
 from typing import TYPE_CHECKING, Final
 
 from evaluations.comparisons import Comparison, Finding, Plan, Question
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 CONFIDENCE: Final = 0.95
+CUSHION: Final = 0.02
+"""A plan aims at so much more power than asked for: noise is planned on before it is known."""
 LEAST_PRICED: Final = 2
 """Cases with both costs below which a saving has no interval."""
 
@@ -76,14 +78,47 @@ def cases_needed(
 ) -> int | None:
     """Cases (or clusters) with which a candidate is shown to be within the margin; None where no number would do.
 
-    `sd` is that of the paired differences; for passes the root of the share of cases that change sides, less the square
-    of the difference. `difference` is the true one, positive is better. Alpha is shared by the candidates.
+    `sd` is that of the paired differences, `difference` the true one, positive is better. Alpha is shared by the
+    candidates. For passes use `passes_needed`.
 
     >>> cases_needed(margin=0.05, sd=0.3), cases_needed(margin=0.05, sd=0.3, difference=-0.06)
-    (224, None)
+    (238, None)
     """
     room = margin + difference
-    return size_for_pairs(room, sd, power=power, alpha=2 * alpha / candidates) if room > 0 and sd > 0 else None
+    if room <= 0 or sd <= 0:
+        return None
+    return size_for_pairs(room, sd, power=power + CUSHION, alpha=2 * alpha / candidates)
+
+
+def passes_needed(
+    *,
+    margin: float,
+    disagreement: float,
+    difference: float = 0.0,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    candidates: int = 1,
+) -> int | None:
+    """The same for passes, of which a share of `disagreement` changes sides between the two models.
+
+    The score test takes its noise from the margin's edge, where a little more cases change sides.
+    Source: Tango (1998), Statistics in Medicine 17(8), section 4.
+
+    >>> passes_needed(margin=0.05, disagreement=0.09), passes_needed(margin=0.05, disagreement=0.09, difference=-0.05)
+    (266, None)
+    """
+    from scipy.special import ndtri
+
+    room = margin + difference
+    if room <= 0 or not abs(difference) <= disagreement <= 1:
+        return None
+    # The likeliest share of losses when the true difference is minus the margin.
+    lost = (disagreement - difference) / 2
+    b, edge = -disagreement - margin * (2 - difference), -margin * (1 + margin)
+    at_edge = (sqrt(b * b + 8 * lost * edge) - b) / 4
+    noise = float(-ndtri(alpha / candidates)) * sqrt(2 * at_edge + edge)
+    noise += float(ndtri(power + CUSHION)) * sqrt(disagreement - difference**2)
+    return ceil((noise / room) ** 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ def text_numbers(prompt: str) -> tuple[float, ...]:
     """What the length and the shape of a prompt say, in the order of `TEXT_NUMBERS`.
 
     >>> [round(number, 2) for number in text_numbers("Which of these is NOT 10?")]
-    [3.26, 0.08, 1.0, 0.69, 3.0, 1.0, 1.0, 0.0]
+    [3.26, 0.08, 1.0, 0.69, 3.17, 1.0, 1.0, 0.0]
     """
     words = _WORD.findall(prompt.casefold())
     size = max(1, len(prompt))

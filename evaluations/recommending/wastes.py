@@ -139,7 +139,7 @@ def duplicate_prompts(calls: Sequence[Call]) -> Waste:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class Sampled:
     """One run of a test: on how many cases, and how many would have settled it."""
 
     cost: Decimal
@@ -148,7 +148,7 @@ class Tested:
     """By the planner, for the smallest difference worth finding; at most what was paid for is wasted beyond it."""
 
 
-def over_sampled(tests: Sequence[Tested]) -> Waste:
+def over_sampled(tests: Sequence[Sampled]) -> Waste:
     """What the cases beyond those that were needed cost."""
     wasted = [test.cost * max(0, test.cases - test.needed) / test.cases if test.cases else Decimal(0) for test in tests]
     return Waste.of([test.cost for test in tests], wasted, calls=len(tests), affected=sum(each > 0 for each in wasted))

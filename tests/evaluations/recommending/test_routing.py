@@ -1,0 +1,168 @@
+"""A policy learned on one half of real cases beats the line between both models on the other half."""
+
+import csv
+import gzip
+from decimal import Decimal
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from evaluations.errors import AssayError
+from evaluations.pricing import estimate_tokens
+from evaluations.recommending.evidence import Workload
+from evaluations.recommending.routing import (
+    LEARNERS,
+    Known,
+    Routed,
+    RoutedCases,
+    RoutingRule,
+    best_possible,
+    by_category,
+    learned,
+    recommend_routing,
+    routed,
+    simplest,
+)
+from tests.evaluations.scoring.test_real_data import DATA, expected_of
+
+MONTH = Workload(feature="questions", requests=10_000, requests_low=9_000, requests_high=11_000)
+PER_MILLION = {"strong": (10.0, 30.0), "weak": (0.6, 0.6)}
+"""List prices of the two models in their day, US dollars a million tokens of prompt and reply."""
+
+
+@lru_cache(maxsize=1)
+def mmlu() -> RoutedCases:
+    path = DATA / "routellm/mmlu.csv.gz"
+    if not path.exists():
+        pytest.skip(f"no {path}; set ASSAY_TEST_DATA to the folder with the third-party data")
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    prompts = [row["prompt"] for row in rows]
+    tokens = np.array([estimate_tokens(prompt) for prompt in prompts], dtype=np.float64)
+    weak, strong = (
+        np.array([row[name] == "True" for row in rows], dtype=np.float64)
+        for name in ("mixtral_8x7b_correct", "gpt4_1106_correct")
+    )
+    # One token is replied.
+    weak_cost, strong_cost = (
+        (tokens * PER_MILLION[name][0] + PER_MILLION[name][1]) / 1e6 for name in ("weak", "strong")
+    )
+    return RoutedCases(
+        known=Known.of(prompts, [row["subject"] for row in rows]),
+        weak=weak,
+        strong=strong,
+        weak_cost=weak_cost,
+        strong_cost=strong_cost,
+    )
+
+
+def halves(seed: int) -> tuple[RoutedCases, RoutedCases, np.random.Generator]:
+    g = np.random.default_rng(seed)
+    order = g.permutation(mmlu().n)
+    return mmlu().at(order[: mmlu().n // 2]), mmlu().at(order[mmlu().n // 2 :]), g
+
+
+@lru_cache(maxsize=32)
+def learned_and_held_out(seed: int) -> tuple[RoutingRule, Routed]:
+    one, other, g = halves(seed)
+    rule = learned(one, loss=0.05, generator=g, sure=True)
+    return rule, routed(other, rule.to_strong(other.known))
+
+
+def test_both_models_and_the_perfect_router_are_as_published() -> None:
+    expected, cases = expected_of("routellm")["mmlu"], mmlu()
+    best = best_possible(cases)
+    assert cases.n == expected["questions"]
+    assert round(float(cases.weak.mean()), 6) == expected["mixtral_8x7b"]["rate"]
+    assert round(float(cases.strong.mean()), 6) == expected["gpt4_1106"]["rate"]
+    assert round(best.accuracy.value, 6) == expected["oracle_accuracy"]
+    assert round(best.strong_share, 6) == expected["oracle_share_sent_to_gpt4"]
+
+
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(20), marks=pytest.mark.slow)])
+def test_what_one_half_teaches_is_above_the_line_on_the_other_and_saves_what_it_claims(seeds: range) -> None:
+    for rule, held_out in map(learned_and_held_out, seeds):
+        assert held_out.above_line.low > 0
+        assert held_out.above_line.value > 0.01
+        # The claim: so much is saved, and no more than five points are lost.
+        assert held_out.loss.value <= 0.05
+        assert held_out.saving.low > 0.2
+        assert held_out.saving.value == pytest.approx(rule.claimed.saving.value, abs=0.06)
+
+
+def test_the_line_is_what_a_coin_reaches_that_sends_as_many() -> None:
+    cases, g = mmlu(), np.random.default_rng(1)
+    coin = routed(cases, g.random(cases.n) < 0.5)
+    assert coin.above_line.low < 0 < coin.above_line.high
+    sent = by_category(cases).gains(cases.known) > 0.12
+    found = routed(cases, sent)
+    line = cases.weak.mean() + found.strong_share * cases.gain.mean()
+    assert found.above_line.value == pytest.approx(found.accuracy.value - line)
+
+
+def test_the_interval_above_the_line_is_that_of_a_bootstrap() -> None:
+    cases, g = mmlu().at(np.arange(0, 7_000, 10)), np.random.default_rng(2)
+    sent = g.random(cases.n) < 0.4 + 0.3 * cases.gain
+    found = routed(cases, sent)
+    drawn = g.integers(0, cases.n, (4_000, cases.n))
+    some, gain = sent[drawn].astype(np.float64), cases.gain[drawn]
+    heights = (some * gain).mean(axis=1) - some.mean(axis=1) * gain.mean(axis=1)
+    low, high = np.quantile(heights, [0.025, 0.975])
+    assert (found.above_line.low, found.above_line.high) == pytest.approx((low, high), abs=0.003)
+
+
+def test_labels_that_say_nothing_teach_nothing() -> None:
+    """With the outcomes of questions shuffled a policy is on the line: nothing leaks from the half it is judged on."""
+    one, other, g = halves(3)
+    shuffled = g.permutation(one.n)
+    noise = RoutedCases(
+        known=one.known,
+        weak=one.weak[shuffled],
+        strong=one.strong[shuffled],
+        weak_cost=one.weak_cost,
+        strong_cost=one.strong_cost,
+    )
+    heights = []
+    for name, learn in LEARNERS.items():
+        gains = learn(noise).gains(other.known)
+        found = routed(other, gains > np.median(gains))
+        heights.append((name, found.above_line.value))
+    assert all(abs(height) < 0.012 for _, height in heights), heights
+
+
+def test_a_loss_of_nothing_that_is_to_be_sure_sends_everything_to_the_strong_model() -> None:
+    one, other, g = halves(0)
+    rule = learned(one, loss=0.0, generator=g, sure=True)
+    held_out = routed(other, rule.to_strong(other.known))
+    assert held_out.strong_share > 0.97
+    assert held_out.loss.value <= 0.005
+
+
+def test_a_category_that_was_not_learned_is_sent_by_the_mean() -> None:
+    policy = by_category(halves(0)[0])
+    found = policy.gains(Known(categories=("unheard of",), numbers=np.zeros((1, 0))))
+    assert found.tolist() == [policy.elsewhere]
+
+
+@pytest.mark.slow
+def test_the_simplest_learner_that_holds_is_the_category() -> None:
+    assert [simplest(halves(seed)[0], generator=np.random.default_rng(seed)) for seed in range(3)] == ["category"] * 3
+
+
+def test_routing_is_recommended_by_what_is_shown_on_held_out_cases() -> None:
+    rule, held_out = learned_and_held_out(0)
+    found = recommend_routing(rule, held_out, MONTH, Decimal("0.0015"), weak="a/small", strong="a/large")
+    assert found is not None
+    assert found.savings.share_low == held_out.saving.low
+    assert found.savings.now == 15
+    assert "above the line between both models" in found.reasons[0]
+    assert (found.effort, found.impact) == ("complex", "high")
+    line = routed(mmlu(), np.random.default_rng(0).random(mmlu().n) < 0.5)
+    assert recommend_routing(rule, line, MONTH, Decimal("0.0015"), weak="a/small", strong="a/large") is None
+
+
+def test_too_few_cases_teach_nothing() -> None:
+    few = mmlu().at(np.arange(50))
+    with pytest.raises(AssayError, match="100 cases or more that both models answered; got 50"):
+        learned(few, loss=0.01, generator=np.random.default_rng(0))
