@@ -14,7 +14,7 @@ from evaluations.experiments import MetricKind
 from evaluations.statistics.bounded import bounded_mean
 from evaluations.statistics.choosing import TAILS, TESTS, Pair
 from evaluations.statistics.clusters import Clusters, cluster_robust, cr2, per_unit
-from evaluations.statistics.early_stopping import BETTING, Stopping, stopping
+from evaluations.statistics.early_stopping import BETTING, Stopping, mean_at_every_look, stopping
 from evaluations.statistics.length_bias import LengthControlled, length_controlled
 from evaluations.statistics.multiplicity import adjusted_p, interval_levels
 from evaluations.statistics.outcomes import Determined, Undetermined
@@ -206,6 +206,7 @@ def leaderboard(
             pairings,
             models=len(order),
             kind=kind,
+            planned=planned,
             confidence=1 - alpha,
             seed=seed,
         )
@@ -413,6 +414,7 @@ def _standing(
     *,
     models: int,
     kind: MetricKind,
+    planned: int | None,
     confidence: float,
     seed: int,
 ) -> Standing:
@@ -423,7 +425,12 @@ def _standing(
     owners = None if labels is None else labels[scored]
     groups = per_unit(values, np.arange(values.size) if owners is None else owners)
     units = len(groups.names)
-    interval, doubts = _interval(values, owners, groups, kind, confidence, np.random.default_rng(seed))
+    interval: Estimate | None
+    doubts: tuple[str, ...] = ()
+    if planned is None:
+        interval, doubts = _interval(values, owners, groups, kind, confidence, np.random.default_rng(seed))
+    else:
+        interval = mean_at_every_look(values, planned=planned, confidence=confidence) if values.size else None
     known = lengths[scored & ~np.isnan(lengths)] if lengths is not None else np.empty(0)
     own = [each for each in pairings if model in (each.first, each.second) and each.ahead is not None]
     return Standing(

@@ -18,7 +18,7 @@ TEMPLATE = "leaderboard.html.j2"
 DRAWN = 24
 """Rows of a figure; the table has all."""
 LISTED = 300
-"""Pairs in the table; the files have all."""
+"""Rows of a table of pairs or of groups; the files have all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,8 +253,11 @@ def _ties(result: BoardResult) -> Table:
                 Cell(", ".join(words.name(model) for model in group)),
                 Cell(count(len(group)), len(group)),
             )
-            for number, group in enumerate(result.board.tied, 1)
+            for number, group in enumerate(result.board.tied[:LISTED], 1)
         ),
+        note=f"The first {LISTED} of {count(len(result.board.tied))} groups; report.json has all."
+        if len(result.board.tied) > LISTED
+        else "",
         empty="No two models are tied: every pair was told apart.",
     )
 

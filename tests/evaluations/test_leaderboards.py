@@ -97,19 +97,44 @@ def test_boards_of_recorded_outputs_say_what_their_published_paired_tests_say(da
         assert sum(bool(group) for group in tied) == 2  # boolean expressions and formal fallacies
 
 
-def tie_rate(runs: int, seed: int) -> float:
+def equal_passes(rng: np.random.Generator) -> Leaderboard:
+    return leaderboard(simulated(rng, [0.6] * 4, int(rng.integers(60, 300))))
+
+
+def equal_repeats(rng: np.random.Generator) -> Leaderboard:
+    """Means of three repeats of every case."""
+    hard = rng.beta(1.5, 1, int(rng.integers(60, 300)))
+    return leaderboard({f"m{at}": rng.binomial(3, hard) / 3 for at in range(4)})
+
+
+def equal_clusters(rng: np.random.Generator) -> Leaderboard:
+    """Passes in documents of one to eight questions, each of which suits every model differently."""
+    documents = np.repeat(np.arange(60), rng.integers(1, 9, 60))
+    suited = rng.normal(0.3, 0.8, (4, 60))[:, documents]
+    passes = {f"m{at}": (rng.normal(size=documents.size) < each).astype(float) for at, each in enumerate(suited)}
+    return leaderboard(passes, clusters=documents.tolist())
+
+
+EQUAL = {"one pass or fail": equal_passes, "means of three repeats": equal_repeats, "60 sources": equal_clusters}
+
+
+def tie_rate(world: str, runs: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
-    boards = [leaderboard(simulated(rng, [0.6] * 4, int(rng.integers(60, 300)))) for _ in range(runs)]
-    return sum(len(board.leaders) == 4 for board in boards) / runs
+    return sum(len(EQUAL[world](rng).leaders) == 4 for _ in range(runs)) / runs
 
 
-def test_equal_models_are_tied_in_at_least_95_percent_of_runs() -> None:
-    assert tie_rate(150, seed=1) >= 0.95
+@pytest.mark.parametrize("world", EQUAL)
+def test_equal_models_are_tied_in_at_least_95_percent_of_runs(world: str) -> None:
+    # What 95 % give in 99 of 100 tries of so few runs; the long form holds the 95 % themselves.
+    assert tie_rate(world, 60, seed=1) >= 0.95 - 2.33 * (0.05 * 0.95 / 60) ** 0.5
 
 
 @pytest.mark.slow
-def test_equal_models_are_tied_in_at_least_95_percent_of_many_runs() -> None:
-    assert tie_rate(4_000, seed=2) >= 0.95
+@pytest.mark.parametrize("world", EQUAL)
+def test_equal_models_are_tied_in_at_least_95_percent_of_many_runs(world: str) -> None:
+    rate = tie_rate(world, 3_000, seed=2)
+    print(f"\n| four equal models, {world} | {rate:.1%} |")
+    assert rate >= 0.95
 
 
 def test_a_board_that_stopped_early_tells_pairs_apart_by_what_held_at_every_look() -> None:
@@ -122,6 +147,12 @@ def test_a_board_that_stopped_early_tells_pairs_apart_by_what_held_at_every_look
         assert pairing.p == each.p
         assert (pairing.adjusted_p is not None and pairing.adjusted_p <= 0.05) == (each.state == "different")
     assert ranges(board)["m2"] == (3, 3)
+    fixed = leaderboard(passes)
+    for standing in board.standings:
+        once = fixed.standing(standing.model).interval
+        assert standing.interval is not None
+        assert once is not None
+        assert standing.interval.low < once.low < once.high < standing.interval.high
     upside_down = leaderboard({m: 1 - x for m, x in passes.items()}, planned=1_000, better="lower")
     assert (ranges(upside_down), upside_down.tied) == (ranges(board), board.tied)
     with pytest.raises(ValueError, match="clusters cannot be stopped early"):
@@ -220,7 +251,7 @@ def uncovered(runs: int, seed: int) -> float:
 
 
 def test_ranges_hold_the_true_ranks_of_all_models_together() -> None:
-    assert uncovered(80, seed=3) <= 0.05
+    assert uncovered(50, seed=3) <= 0.05
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from evaluations.statistics.early_stopping import Stopping, stopping
+from evaluations.statistics.early_stopping import Stopping, mean_at_every_look, stopping
 from tests.evaluations.statistics.references import recorded_passes
 
 Floats = NDArray[np.float64]
@@ -209,3 +209,17 @@ def test_what_cannot_be_stopped_early_is_refused() -> None:
         stopping({"a": [1.0], "b": [1.0]}, planned=1, pairs=[("a", "c")])
     with pytest.raises(ValueError, match="one order"):
         stopping({"a": [1.0], "b": [1.0, 0.0]}, planned=5)
+
+
+@pytest.mark.parametrize("chances", [(0.9, 0.05, 0.05), (0.3, 0.0, 0.7), (0.98, 0.0, 0.02)])
+def test_the_interval_of_a_mean_holds_it_at_every_look(chances: tuple[float, float, float]) -> None:
+    rng, missed, runs = np.random.default_rng(5), 0, 120
+    values = np.array([0.0, 0.5, 1.0])
+    truth = float(values @ np.array(chances))
+    for _ in range(runs):
+        drawn = rng.choice(values, 200, p=chances)
+        looks = [mean_at_every_look(drawn[:n], planned=200) for n in (5, 20, 50, 100, 200)]
+        missed += any(not each.low <= truth <= each.high for each in looks)
+    assert missed / runs <= most_errors(runs)
+    with pytest.raises(ValueError, match="one value or more"):
+        mean_at_every_look(np.empty(0), planned=10)
