@@ -15,6 +15,7 @@ COMMANDS = {
     "rescore": ("cli.rescore", "rescore", "Judge the answers of a run again, without any model call."),
     "runs": ("cli.runs", "runs", "List runs, show one, write its report again."),
     "experiments": ("cli.experiments", "experiments", "Compare variants: offline on a suite's cases, live on traffic."),
+    "benchmark": ("cli.benchmark", "benchmark", "Rank models by accuracy, latency, cost or throughput."),
     "prices": ("cli.prices", "prices", "What models cost and since when; bring prices up to the lists."),
     "rollup": ("cli.rollup", "rollup", "Rewrite the facts of days from their requests."),
     "performance": (

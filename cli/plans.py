@@ -22,7 +22,7 @@ def tell_plan(plan: "Plan", *, brief: bool) -> None:
     cells = (
         f"{count(plan.cases, 'case')} x {count(len(plan.loaded.variants), 'variant')} x {count(spec.repeats, 'repeat')}"
     )
-    tell(f"{spec.suite}: {cells} = {count(plan.cells, 'answer')}; {_cost(plan)}")
+    tell(f"{spec.suite}: {cells} = {count(plan.cells, 'answer')}; {cost_in_words(plan)}")
     for sentence in plan.since:
         tell(f"  since the last run: {sentence}")
     if plan.quarantined:
@@ -62,7 +62,8 @@ def plan_event(plan: "Plan") -> dict[str, Any]:
     }
 
 
-def _cost(plan: "Plan") -> str:
+def cost_in_words(plan: "Plan") -> str:
+    """What a plan would cost, or why nobody knows."""
     estimate = plan.estimate
     if estimate.recorded:
         return "recorded or simulated, nothing is paid"

@@ -74,7 +74,9 @@ class Answer:
     latency_ms: float | None = None
     """Model time of the call that answered; waiting in our queue and between retries is not in it."""
     queue_ms: float = 0.0
-    """Waiting for a slot, a rate limit or a retry."""
+    """Waiting for a slot, a rate limit or a retry; under a schedule of arrivals, since the call was due."""
+    first_token_ms: float | None = None
+    """From the call to the first piece of text, within `latency_ms`; None where the answer came in one piece."""
     model_requested: str = ""
     model_returned: str | None = None
     """The name in the provider's reply, kept as it came."""

@@ -433,6 +433,20 @@ def _requirement(value: Any) -> Any:
 Requirement = Annotated[str | float, BeforeValidator(_requirement)]
 
 
+class Arrivals(Spec):
+    """A schedule on which calls begin, whether earlier ones are answered or not: an open loop.
+
+    A closed loop, in which a slow answer delays the next question, hides the wait of those who would have come.
+    """
+
+    per_second: Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, le=10_000, allow_inf_nan=False)] = Field(
+        description="Calls that begin in a second, on average."
+    )
+    process: Literal["poisson", "constant"] = Field(
+        default="poisson", description="poisson: at random, as independent people come. constant: evenly."
+    )
+
+
 class SuiteSpec(Spec):
     """A suite: a dataset, what is to answer it, how answers are judged and what has to come out."""
 
@@ -466,6 +480,9 @@ class SuiteSpec(Spec):
         default=0, description="For whatever is drawn at random."
     )
     concurrency: AtOnce = Field(default=16, description="Calls in flight at once.")
+    arrivals: Arrivals | None = Field(
+        default=None, description="Calls begin on a schedule, whether earlier ones are answered or not."
+    )
     max_cost: Money | None = Field(default=None, description="Stop before spending more, in US dollars.")
     max_time: Seconds | None = Field(default=None, description='Stop after this time: seconds, or "10m".')
 

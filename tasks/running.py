@@ -120,8 +120,8 @@ async def shard(run_id: UUID, lease: Lease, in_flight: InFlight) -> bool:
 
 
 @task(name="score", cache_policy=NO_CACHE)
-async def rescore_run(run_id: UUID) -> None:
-    """Judge the answers of another run again; no model is called."""
+async def rescore_run(run_id: UUID, anew: bool = False) -> None:
+    """Judge the answers of another run again; no model is called. `anew` takes no score that is stored."""
 
     def load() -> tuple[runs.StoredRun, list[tuple[int, int]]]:
         with transaction() as connection:
@@ -131,7 +131,7 @@ async def rescore_run(run_id: UUID) -> None:
     run, shards = await asyncio.to_thread(load)
     panel = Panel(run.suite, run.folder_path)
     for first, last in shards:
-        await score_shard(run, panel, first, last, asker=None)
+        await score_shard(run, panel, first, last, asker=None, anew=anew)
 
     def end() -> None:
         with transaction() as connection:

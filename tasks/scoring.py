@@ -69,9 +69,16 @@ class _Open:
     seat: Seat
 
 
-async def score_shard(run: StoredRun, panel: Panel, first: int, last: int, asker: Asker | None) -> None:
-    """Judge all answers to the cases between two positions and write their verdicts."""
+async def score_shard(
+    run: StoredRun, panel: Panel, first: int, last: int, asker: Asker | None, *, anew: bool = False
+) -> None:
+    """Judge all answers to the cases between two positions and write their verdicts.
+
+    `anew` judges also what was judged before: the scores that are stored stay, the verdicts are of the fresh ones.
+    """
     bench = await asyncio.to_thread(_load, run, panel, first, last)
+    if anew:
+        bench.scores.clear()
     missing = [
         _Open(stored, bench.cases[stored.key.position], seat)
         for stored in bench.answers

@@ -27,6 +27,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evaluations.benchmark_specs import BenchmarkSpec
+from evaluations.benchmarks.formats import FORMATS
 from evaluations.errors import AssayError, unknown_name
 from evaluations.experiment_specs import ExperimentSpec
 from evaluations.specs import (
@@ -291,7 +293,7 @@ def _check_scorers(spec: SuiteSpec, document: Document) -> None:
 
 
 def schemas() -> Mapping[str, dict[str, Any]]:
-    """The JSON Schemas of the four kinds of file, by file name; bare names are allowed where the specs take them."""
+    """The JSON Schemas of the kinds of file, by file name; bare names are allowed where the specs take them."""
     suite = _closed(SuiteSpec.model_json_schema())
     suite["$defs"] |= _scorer_schemas()
     text = {"type": "string"}
@@ -326,7 +328,21 @@ def schemas() -> Mapping[str, dict[str, Any]]:
     _allow(experiment, "primary", text)
     _allow(experiment, "max_duration", text)
     _allow_single(experiment)
+    benchmark = _closed(BenchmarkSpec.model_json_schema())
+    benchmark["$defs"] |= _scorer_schemas()
+    for key, bare in (("models", text), ("other_models", text), ("scorers", {"$ref": "#/$defs/ScorerName"})):
+        items = benchmark["properties"][key]
+        items["items"] = {"anyOf": [bare, items["items"]]}
+    benchmark["properties"]["format"]["enum"] = list(FORMATS)
+    _allow(benchmark, "max_time", text)
+    for kind in ("ModelSpec", "BenchmarkModelSpec"):
+        _allow(benchmark["$defs"][kind], "timeout_s", text)
+        _allow_single(benchmark["$defs"][kind])
+    _allow_single(benchmark)
+    benchmark["$defs"]["ModelSpec"]["required"] = ["model"]
+    benchmark["$defs"]["BenchmarkModelSpec"]["required"] = []
     return {
+        "benchmark.schema.json": _titled(benchmark, "A benchmark of Assay"),
         "suite.schema.json": _titled(suite, "A suite of Assay"),
         "prompt.schema.json": _titled(prompt, "A prompt of Assay"),
         "contract.schema.json": _titled(contract, "A dataset contract of Assay"),

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "tasks.running": {"prefect"},  # the steps of a flow are Prefect tasks
     "tasks.sweeping": {"prefect"},
     "tasks.experimenting": {"prefect"},
+    "tasks.benchmark_steps": {"prefect"},
     "tasks.ingest.steps": {"prefect"},
     "tasks.store.migrations": {"alembic"},  # what runs migrations; an ordinary start reads only HEAD
     "tasks.store.schema": set(),

@@ -103,6 +103,7 @@ SCORERS: Registry[type[Scorer]] = Registry(
         "rouge_1": "similarity.Rouge1",
         "rouge_2": "similarity.Rouge2",
         "rouge_l": "similarity.RougeL",
+        "nearest_reference": "similarity.NearestReference",
         # limits
         "character_count": "limits.CharacterCount",
         "word_count": "limits.WordCount",

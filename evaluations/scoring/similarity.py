@@ -7,7 +7,7 @@ the others take the best one. All values are fractions, so BLEU 27.3 is 0.273.
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 from evaluations.answers import Answer
 from evaluations.cases import Case
 from evaluations.scoring.base import Score, Scored, Unscored
-from evaluations.scoring.reading import FULL, Compared, composed
+from evaluations.scoring.reading import FULL, Compared, OfText, composed
 from evaluations.scoring.words import quoted
 
 MAX_CELLS = 10**10
@@ -393,3 +393,41 @@ def _ter(lowercase: bool) -> Any:
     from sacrebleu.metrics.ter import TER
 
     return TER(case_sensitive=not lowercase)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearestReference(OfText):
+    """The answer shares more words with a right reference than with any wrong one: {"right": […], "wrong": […]}.
+
+    A cheap stand-in for a judge: on 11,412 answers that people labelled (TruthfulQA) it agrees with them 77 times in
+    100, kappa 0.52. Likeness is the share of distinct words (a-z, 0-9) in common.
+    """
+
+    def score(self, case: Case, answer: Answer) -> Score:
+        if answer.text is None:
+            return Unscored("there is no answer to score")
+        references = case.expected if isinstance(case.expected, Mapping) else {}
+        right, wrong = (references.get(side) for side in ("right", "wrong"))
+        if not right or not wrong:
+            return Unscored("the expectation has to hold lists of `right` and of `wrong` references")
+        said = self.part(answer.text)
+        if not isinstance(said, str):
+            return said
+        words = _distinct_words(said)
+        nearest_right, nearest_wrong = (max(_in_common(words, str(each)) for each in side) for side in (right, wrong))
+        if nearest_right > nearest_wrong:
+            return FULL
+        return Scored(0.0, f"nearest right reference {nearest_right:.2f}, nearest wrong one {nearest_wrong:.2f}")
+
+
+_PLAIN_WORD = re.compile("[a-z0-9]+")
+
+
+def _distinct_words(text: str) -> frozenset[str]:
+    return frozenset(_PLAIN_WORD.findall(text.lower()))
+
+
+def _in_common(words: frozenset[str], reference: str) -> float:
+    others = _distinct_words(reference)
+    together = words | others
+    return len(words & others) / len(together) if together else 0.0

@@ -88,6 +88,8 @@ class Reply:
     finish_reason: str | None = None
     latency_ms: float | None
     """None where a recording does not say."""
+    first_token_ms: float | None = None
+    """From the call to the first piece of text; None where the reply came in one piece."""
     simulated: bool = False
     cost_usd: Decimal | None = None
     """Where the provider itself knows what the answer cost (a recording, a simulation); None to price the

@@ -347,6 +347,7 @@ class Gateway:
             usage_known=reply.usage_known,
             cost_usd=cost_usd,
             latency_ms=reply.latency_ms,
+            first_token_ms=reply.first_token_ms,
             queue_ms=queue_ms,
             model_requested=lane.target.model,
             model_returned=reply.model_returned,

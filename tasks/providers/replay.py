@@ -114,7 +114,8 @@ class ReplayProvider:
             usage_known=usage_known,
             model_returned=model if isinstance(model, str) else None,
             finish_reason=finish_reason if isinstance(finish_reason, str) else None,
-            latency_ms=float(latency) if isinstance(latency, int | float) and latency >= 0 else None,
+            latency_ms=_milliseconds(latency),
+            first_token_ms=_milliseconds(row.get("first_token_ms")),
             cost_usd=_money(_field(row, layout.cost_field)),
             simulated=row.get("simulated") is True,
         )
@@ -282,6 +283,11 @@ def _usage(recorded: Any) -> tuple[Usage, bool]:
     if any(isinstance(count, bool) or not isinstance(count, int) or count < 0 for count in counts.values()):
         return Usage(), False
     return Usage(**counts), any(counts.values())
+
+
+def _milliseconds(recorded: Any) -> float | None:
+    measured = isinstance(recorded, int | float) and not isinstance(recorded, bool) and recorded >= 0
+    return float(recorded) if measured else None
 
 
 def _money(recorded: Any) -> Decimal | None:

@@ -73,8 +73,8 @@ class StoredReply:
 
 _ANSWER = """a.id, a.position, a.variant, a.repeat, a.text, a.error_type, a.error_message, a.input_tokens,
     a.cached_tokens, a.cache_write_tokens, a.output_tokens, a.reasoning_tokens, a.usage_known, a.cost, a.latency_ms,
-    a.queue_ms, a.model_returned, a.finish_reason, a.tries, a.from_cache, a.fallback_model, a.simulated,
-    a.contaminated"""
+    a.queue_ms, a.first_token_ms, a.model_returned, a.finish_reason, a.tries, a.from_cache, a.fallback_model,
+    a.simulated, a.contaminated"""
 
 
 def answered_keys(connection: Connection, run_id: UUID, first: int, last: int) -> set[CellKey]:
@@ -142,6 +142,7 @@ def stored_answer(row: Row[Any]) -> StoredAnswer:
             usage_known=row.usage_known,
             cost_usd=row.cost,
             latency_ms=row.latency_ms,
+            first_token_ms=row.first_token_ms,
             queue_ms=row.queue_ms,
             model_returned=row.model_returned,
             finish_reason=row.finish_reason,

@@ -2,8 +2,8 @@
 
 Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
 traffic.py, those of rollups in rollup_tables.py, of experiments in experiment_tables.py, of the model registry in
-model_tables.py, of deployments in deployment_tables.py, that of reviews in review_tables.py; naming them here makes
-`Base.metadata` whole for whoever imports this module.
+model_tables.py, of benchmarks in benchmark_tables.py, of deployments in deployment_tables.py, that of reviews in
+review_tables.py; naming them here makes `Base.metadata` whole for whoever imports this module.
 """
 
 from datetime import date
@@ -23,7 +23,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tasks.store import deployment_tables, experiment_tables, model_tables, review_tables, rollup_tables, traffic
+from tasks.store import (
+    benchmark_tables,
+    deployment_tables,
+    experiment_tables,
+    model_tables,
+    review_tables,
+    rollup_tables,
+    traffic,
+)
 from tasks.store.columns import (
     Base,
     actor,
@@ -41,6 +49,7 @@ from tasks.store.columns import (
 
 __all__ = [
     "Base",
+    "benchmark_tables",
     "deployment_tables",
     "experiment_tables",
     "model_tables",
@@ -351,6 +360,8 @@ class AnswerRow(Base):
     """What a cached answer had cost when it was made."""
     latency_ms: Mapped[float | None]
     queue_ms: Mapped[float]
+    first_token_ms: Mapped[float | None]
+    """From the call to the first piece of text; null where the answer came in one piece."""
     model_returned: Mapped[str | None]
     finish_reason: Mapped[str | None]
     tries: Mapped[small]

@@ -13,6 +13,7 @@ KNOWN: tuple[str, ...] = (
     "0010",
     "0011",
     "0012",
+    "0013",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

@@ -1,0 +1,418 @@
+"""Benchmarks: what one would take, running it as a run of the ledger, and what came out of it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import combinations
+from statistics import median
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from evaluations.benchmark_specs import BenchmarkSpec, SampleSpec
+from evaluations.benchmarks.formats import VERDICT, format_named
+from evaluations.benchmarks.results import BenchmarkResult, ModelResult, sides_of
+from evaluations.benchmarks.rows import Judged
+from evaluations.errors import AssayError
+from evaluations.latency import latency
+from evaluations.leaderboards import Leaderboard, leaderboard
+from evaluations.scoring.base import Scored
+from evaluations.statistics.clusters import per_unit
+from evaluations.statistics.power import detectable_pairs
+from evaluations.verdicts import EXIT_CODES
+from tasks.benchmark_files import LoadedBenchmark, Prepared, load_benchmark, prepare
+from tasks.panel import Panel
+from tasks.planning import Plan, RunRequest, open_run, plan_ahead, take_plan
+from tasks.settings import settings
+from tasks.store import benchmarks
+from tasks.store.answers import answers_between, scores_of
+from tasks.store.benchmarks import CaseValues, Measure, StoredBenchmark, benchmark_of, save_benchmark
+from tasks.store.database import transaction
+from tasks.store.datasets import cases_of, dataset_of
+from tasks.store.runs import StoredRun, find_run, run_of, shards_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+DISAGREEING = 0.2
+"""The share of cases that two models of an unknown benchmark are taken to disagree on, before a run has told."""
+MEASURED: Mapping[str, Measure] = {"latency": "latency_ms", "throughput": "total_ms", "cost": "cost"}
+"""What categories other than accuracy rank by; less is better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkRequest:
+    """What somebody asked for: names and small scalars."""
+
+    benchmark: str
+    models: tuple[str, ...] = ()
+    cases: int | None = None
+    by: str = ""
+    max_cost: Decimal | None = None
+    max_time: float | None = None
+    concurrency: int | None = None
+    stop_early: bool = False
+    allow_unpriced: bool = False
+    use_cache: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkPlan:
+    """What a benchmark would take and what it could tell."""
+
+    loaded: LoadedBenchmark
+    spec: BenchmarkSpec
+    prepared: Prepared
+    plan: Plan
+    detectable: float | None
+    """Smallest difference of two models that this many cases show with 80 % power, in the unit of the metric; None
+    where its spread is not known, or one model runs alone."""
+    spread_from: str
+    """Where the spread behind `detectable` comes from."""
+    affordable: int | None
+    """Cases that the cost limit pays for at the high end of the estimate; None without a limit or a price."""
+    affordable_detectable: float | None
+    warnings: tuple[str, ...]
+
+
+def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
+    """Check, prepare and estimate; nothing is called. A flow of this process may then open the very plan.
+
+    Raises AssayError for whatever would make the benchmark fail, with file and line where it stands in one.
+    """
+    loaded = _with_wishes(load_benchmark(request.benchmark), request)
+    prepared = prepare(loaded)
+    plan = plan_ahead(_run_request(request, prepared))
+    compared = len(plan.loaded.variants)
+    spread, spread_from = _spread(loaded.spec)
+    units = _units(plan, loaded)
+    affordable = _affordable(plan)
+
+    def shown_by(n: int | None) -> float | None:
+        if spread is None or n is None or n < 2 or compared < 2:
+            return None
+        return detectable_pairs(spread, n, alpha=0.05 / math.comb(compared, 2))
+
+    found = shown_by(units)
+    per_case = units / max(1, plan.cases)
+    within_budget = None if affordable is None else min(units, int(affordable * per_case))
+    return BenchmarkPlan(
+        loaded=loaded,
+        spec=loaded.spec,
+        prepared=prepared,
+        plan=plan,
+        detectable=found,
+        spread_from=spread_from,
+        affordable=affordable,
+        affordable_detectable=shown_by(within_budget),
+        warnings=tuple(_warnings(loaded.spec, plan, prepared, found, affordable)),
+    )
+
+
+def _with_wishes(loaded: LoadedBenchmark, request: BenchmarkRequest) -> LoadedBenchmark:
+    """The definition with what was asked for on top of it; limits of money and time are the run's own."""
+    changes: dict[str, object] = {}
+    if request.cases is not None:
+        changes["sample"] = SampleSpec(cases=request.cases, by=request.by)
+    elif request.by:
+        raise AssayError("a column to sample by goes with a number of cases: --cases N --by COLUMN.")
+    if request.stop_early:
+        changes["stop_early"] = True
+    return LoadedBenchmark(spec=loaded.spec.model_copy(update=changes), path=loaded.path)
+
+
+def _run_request(request: BenchmarkRequest, prepared: Prepared) -> RunRequest:
+    return RunRequest(
+        suite=str(prepared.suite),
+        models=request.models,
+        max_cost=request.max_cost,
+        max_time=request.max_time,
+        concurrency=request.concurrency,
+        allow_unpriced=request.allow_unpriced,
+        use_cache=request.use_cache,
+        kind="benchmark",
+    )
+
+
+def _units(plan: Plan, loaded: LoadedBenchmark) -> int:
+    """Independent cases: sources where cases share one, as clusters bound what many cases of few sources tell."""
+    column = loaded.spec.cluster or format_named(loaded.spec.format).cluster
+    if not column:
+        return plan.cases
+    with transaction() as connection:
+        return len(set(benchmarks.case_columns(connection, plan.dataset.id, column).values()))
+
+
+def _spread(spec: BenchmarkSpec) -> tuple[float | None, str]:
+    """The standard deviation of the difference of two models on an independent case, and where it comes from."""
+    with transaction() as connection:
+        earlier = benchmarks.latest_benchmark(connection, spec.benchmark)
+    if earlier is not None and (spreads := _spreads(earlier)):
+        return median(spreads), f"of run {str(earlier)[:8]} of this benchmark"
+    if spec.category == "accuracy":
+        return math.sqrt(DISAGREEING), f"assumed: two models disagree on {DISAGREEING:.0%} of the cases"
+    return None, "not known before a first run"
+
+
+def _spreads(run_id: UUID) -> list[float]:
+    """Of every pair of models of a run: between sources where cases share one, else between cases."""
+    import numpy as np
+
+    with transaction() as connection:
+        run, stored = run_of(connection, run_id), benchmark_of(connection, run_id)
+    measured = _measured(run, stored)
+    found = []
+    for one, other in combinations(measured.scores.values(), 2):
+        both = np.isfinite(one - other)
+        differences = (one - other)[both]
+        if measured.clusters is not None and differences.size:
+            sources = [source for source, kept in zip(measured.clusters, both, strict=True) if kept]
+            differences = np.asarray(per_unit(differences, sources).means)
+        if differences.size > 1:
+            found.append(float(differences.std(ddof=1)))
+    return found
+
+
+def _affordable(plan: Plan) -> int | None:
+    cap, cost = plan.spec.max_cost, plan.estimate.cost
+    if cap is None or cost is None or cost.high <= 0:
+        return None
+    return min(plan.cases, int(float(cap) / (cost.high / plan.cases)))
+
+
+def _warnings(
+    spec: BenchmarkSpec, plan: Plan, prepared: Prepared, detectable: float | None, affordable: int | None
+) -> Sequence[str]:
+    told = []
+    cases = plan.cases if affordable is None else affordable
+    if affordable is not None and affordable < plan.cases:
+        told.append(f"the cost limit pays for {affordable} of {plan.cases} cases at the high end of the estimate")
+    if spec.planned_cases is not None and cases < spec.planned_cases:
+        told.append(f"{cases} cases are fewer than the {spec.planned_cases} that were planned")
+    if spec.smallest_difference is not None and (detectable is None or detectable > spec.smallest_difference):
+        shows = "what these cases show is not known" if detectable is None else f"these cases show {detectable:.3g}"
+        told.append(f"a difference of {spec.smallest_difference:g} matters, and {shows}")
+    for model, missing in prepared.unanswered.items():
+        if missing:
+            told.append(f"{model} has no recorded answer to {missing} of {prepared.asked} questions: counted as errors")
+    for model, extra in prepared.unasked.items():
+        if extra and prepared.asked == prepared.questions:
+            told.append(f"{extra} recorded answers of {model} are to no question of this benchmark: left out")
+    return told
+
+
+# Running
+
+
+def open_benchmark(request: BenchmarkRequest) -> UUID:
+    """Write a benchmark down as a run, its models being the variants; nothing is called yet."""
+    loaded = _with_wishes(load_benchmark(request.benchmark), request)
+    prepared = prepare(loaded)
+    run_id = open_run(take_plan(_run_request(request, prepared)))
+    with transaction() as connection:
+        save_benchmark(connection, run_id, loaded.spec, prepared.sources, settings().actor)
+    return run_id
+
+
+def open_rerun(given: str) -> UUID:
+    """A new run that judges the recorded answers of a benchmark run from the beginning; no model is called."""
+    from tasks.planning import open_rescore
+
+    with transaction() as connection:
+        run_id = find_benchmark_run(connection, given)
+        stored = benchmark_of(connection, run_id)
+    rerun = open_rescore(run_id, None)
+    with transaction() as connection:
+        save_benchmark(connection, rerun, stored.spec, stored.sources, settings().actor)
+    return rerun
+
+
+def find_benchmark_run(connection: Connection, given: str) -> UUID:
+    """The run that somebody means: a run's id, the first characters of it, or a benchmark's name for its latest run.
+
+    Raises AssayError when there is none.
+    """
+    latest = benchmarks.latest_benchmark(connection, given)
+    run_id = latest or find_run(connection, given)
+    benchmark_of(connection, run_id)
+    return run_id
+
+
+# Concluding
+
+
+def conclude_benchmark(run_id: UUID) -> BenchmarkResult:
+    """What a run of a benchmark measured, as the ledger has it now."""
+    with transaction() as connection:
+        run, stored = run_of(connection, run_id), benchmark_of(connection, run_id)
+        dataset = dataset_of(connection, run.dataset_id)
+    spec = stored.spec
+    measured = _measured(run, stored)
+    board = _board(stored, measured)
+    models = _models(run, spec, measured.scores)
+    cases = max((each.scored + each.unscored for each in models.values()), default=0)
+    return BenchmarkResult(
+        run_id=str(run.id),
+        benchmark=spec.benchmark,
+        description=run.suite.description,
+        category=spec.category,
+        format=spec.format,
+        metric=metric_of(spec),
+        cases=cases,
+        cases_planned=run.cases,
+        repeats=run.repeats,
+        stop_reason=run.stop_reason,
+        board=board,
+        models=tuple(models[each.model] for each in board.standings),
+        sides=sides_of(measured.scores, board),
+        seed=run.seed,
+        sources=stored.sources,
+        dataset_hash=dataset.content_hash,
+        suite_hash=run.suite_hash,
+        sample_data=dataset.sample_data,
+        simulated=any(variant.model.model.startswith("simulated/") for variant in run.variants),
+        recorded=all(variant.model.model.startswith("replay/") for variant in run.variants),
+    )
+
+
+def exit_code(result: BenchmarkResult) -> int:
+    """0 measured, 3 no answer came, 4 a limit of money or time was met, 5 nothing could be scored, 130 interrupted."""
+    if not any(model.answered for model in result.models):
+        return EXIT_CODES["provider_error"]
+    if result.stop_reason in ("budget", "time", "interrupted") and not result.complete:
+        return EXIT_CODES["interrupted" if result.stop_reason == "interrupted" else "budget"]
+    measured = any(each.value is not None for each in result.board.standings)
+    return EXIT_CODES["pass" if measured else "inconclusive"]
+
+
+def metric_of(spec: BenchmarkSpec) -> str:
+    """What a case's value is."""
+    if spec.category != "accuracy":
+        return MEASURED[spec.category]
+    if spec.metric:
+        return spec.metric
+    return format_named(spec.format).metric if not spec.scorers else spec.scorers[0].name
+
+
+def _case_values(connection: Connection, run: StoredRun, metric: str) -> CaseValues:
+    if metric in MEASURED.values():
+        return benchmarks.case_measures(connection, run.answers_of, metric)  # type: ignore[arg-type]
+    if metric == VERDICT:
+        return benchmarks.case_verdicts(connection, run.id)
+    return benchmarks.case_scores(connection, run.id, metric)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What a run measured, case by case."""
+
+    scores: "Mapping[str, Floats]"
+    """By model one value per case, NaN where there is none."""
+    clusters: tuple[str, ...] | None
+    """What each case belongs to; None where each stands alone."""
+
+
+def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
+    import numpy as np
+
+    column = stored.spec.cluster or format_named(stored.spec.format).cluster
+    with transaction() as connection:
+        values = _case_values(connection, run, metric_of(stored.spec))
+        sources = benchmarks.case_columns(connection, run.dataset_id, column) if column else {}
+    positions = sorted({position for _, position in values})
+    scores = {}
+    for number, variant in enumerate(run.variants):
+        mine = [values.get((number, position)) for position in positions]
+        scores[variant.label] = np.array([math.nan if value is None else value for value in mine], dtype=np.float64)
+    return _Measured(scores, tuple(sources[position] for position in positions) if sources else None)
+
+
+def _board(stored: StoredBenchmark, measured: _Measured) -> Leaderboard:
+    return leaderboard(
+        measured.scores,
+        clusters=measured.clusters,
+        better="higher" if stored.spec.category == "accuracy" else "lower",
+        seed=stored.spec.seed,
+    )
+
+
+def _models(run: StoredRun, spec: BenchmarkSpec, scores: "Mapping[str, Floats]") -> dict[str, ModelResult]:
+    import numpy as np
+
+    from evaluations.benchmarks.figures import rate
+
+    with transaction() as connection:
+        spent = benchmarks.spending(connection, run.answers_of)
+        timed = benchmarks.timings(connection, run.answers_of)
+        seconds = benchmarks.seconds_of(connection, run.answers_of)
+    judged = _judged(run)
+    form = format_named(spec.format)
+    readable = (spec.unreadable or form.unreadable) is not None and run.repeats == 1
+    found = {}
+    for number, variant in enumerate(run.variants):
+        money = spent.get(number, benchmarks.NOTHING_SPENT)
+        values = scores[variant.label]
+        known = values[~np.isnan(values)]
+        binary = bool(np.isin(known, (0.0, 1.0)).all()) and spec.category == "accuracy"
+        right = int(known.sum()) if binary else 0
+        # How fast a recording is read says nothing of the model.
+        replayed = variant.model.model.startswith("replay/")
+        took = [replace(each, queue_ms=None) if replayed else each for each in timed.get(number, [])]
+        measured = latency(took, seconds=None if replayed else seconds)
+        # Of what nothing was read from: calls that failed are no wrong answers.
+        failed = sum(each.text is None for each in judged[number])
+        found[variant.label] = ModelResult(
+            model=variant.label,
+            asked=variant.model.model,
+            answers=money.answers,
+            answered=money.answered,
+            errors=measured.errors,
+            contaminated=money.contaminated,
+            cost=money.cost,
+            unpriced=money.unpriced,
+            input_tokens=money.input_tokens,
+            output_tokens=money.output_tokens,
+            usage_unknown=money.usage_unknown,
+            latency=measured,
+            scored=int(known.size),
+            unscored=int(values.size - known.size),
+            right=rate(right, int(known.size)) if binary else None,
+            unreadable_wrong=rate(right, int(values.size) - failed) if binary and readable else None,
+            figures=form.figures(judged[number]) if judged[number] else {},
+        )
+    return found
+
+
+def _judged(run: StoredRun) -> dict[int, list[Judged]]:
+    """Every answer with its scores, by variant position, in the order of the cases."""
+    panel = Panel(run.suite, run.folder_path)
+    found: dict[int, list[Judged]] = {number: [] for number in range(len(run.variants))}
+    with transaction() as connection:
+        for first, last in shards_of(connection, run.id):
+            cases = {each.position: each.case for each in cases_of(connection, run.dataset_id, run.chosen, first, last)}
+            answers = answers_between(connection, run.answers_of, first, last)
+            seats = {position: panel.seats_for(case) for position, case in cases.items()}
+            versions = {(seat.label, seat.version) for some in seats.values() for seat in some}
+            scores = scores_of(connection, [each.id for each in answers], versions)
+            for each in answers:
+                case = cases[each.key.position]
+                given = {seat.label: scores.get((each.id, seat.label)) for seat in seats[each.key.position]}
+                found[each.key.variant].append(
+                    Judged(
+                        question=case.id,
+                        expected=case.expected,
+                        tags=case.tags,
+                        metadata=case.metadata,
+                        repeat=each.key.repeat,
+                        text=each.answer.text,
+                        scores={
+                            label: score.value if isinstance(score, Scored) else None for label, score in given.items()
+                        },
+                    )
+                )
+    return found
