@@ -245,7 +245,8 @@ def _scorer_entry(spec: BenchmarkSpec, form: Format, scorer: ScorerSpec) -> dict
     rule = spec.unreadable or form.unreadable
     if rule is not None and not spec.scorers:
         entry["settings"] = {**entry.get("settings", {}), "missing": rule}
-    return {name: value for name, value in entry.items() if name != "settings"} | entry.get("settings", {})
+    settings_of: dict[str, Any] = entry.pop("settings", {})
+    return entry | settings_of
 
 
 def _model_entry(number: int, model: BenchmarkModelSpec) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from tests.evaluations.scoring.test_real_data import DATA, IFEVAL, rows
+from evaluations.benchmarks.ifeval import ASSERTIONS as IFEVAL
+from tests.evaluations.scoring.test_real_data import DATA, rows
 
 GSM8K_MODELS = ("175b_verification", "6b_finetuning")
 ZEROEVAL_MODELS = (

@@ -182,7 +182,8 @@ def assert_zeroeval(told: Told) -> None:
         assert round(100 * told.right[name]["rate"], 2) == model["published_accuracy_pct"]
     assert len(wanted["paired"]) == len(told.board.pairings) == 15
     for names, pair in wanted["paired"].items():
-        assert_pair(told, *names.split("|"), pair)
+        first, second = names.split("|")
+        assert_pair(told, first, second, pair)
     untold = {frozenset(names.split("|")) for names, pair in wanted["paired"].items() if pair["exact_p"] > 0.05}
     assert {frozenset(group) for group in told.board.tied} == untold
     ranks = [(each.best_rank, each.worst_rank) for each in told.board.standings]

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from evaluations.benchmarks.ifeval import ASSERTIONS as IFEVAL
 from evaluations.estimates import Estimate
 from evaluations.results import RunResult, ScorerResult, VariantResult
 from tasks.concluding import case_results, conclude
@@ -20,7 +21,7 @@ from tasks.planning import RunRequest, open_rescore, open_run, plan_run
 from tasks.providers.gateway import Gateway
 from tasks.store.database import transaction
 from tasks.working import work_on
-from tests.evaluations.scoring.test_real_data import DATA, IFEVAL, expected_of, rows
+from tests.evaluations.scoring.test_real_data import DATA, expected_of, rows
 from tests.flows import real_data
 
 
