@@ -18,12 +18,17 @@ async def benchmark(
         examples=["sample-benchmark"],
     ),
     models: Names = parameter(
-        "Models", "Names of the benchmark's models, or model ids. None: all of the benchmark's.", []
+        "Models",
+        "Names of the benchmark's models, or model ids. None: all of the benchmark's.",
+        [],
+        examples=[["sample/large"]],
     ),
     cases: int | None = parameter(
         "Cases", "Only so many questions, drawn with the benchmark's seed. Empty: as it says.", None, examples=[200]
     ),
-    by: str = parameter("Drawn by", "A column from every value of which questions are drawn in proportion.", ""),
+    by: str = parameter(
+        "Drawn by", "A column from every value of which questions are drawn in proportion.", "", examples=["tags"]
+    ),
     max_cost: Dollars | None = parameter(
         "Cost limit, USD", "Stop before more than this is spent.", None, examples=[2.5]
     ),
