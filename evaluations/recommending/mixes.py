@@ -66,6 +66,13 @@ class Mix:
     """Mean over features, by weight."""
     changes: tuple[str, ...]
     """Features whose model is not the one in use."""
+    current_cost: Decimal | None = None
+    """What the models in use cost a month; None where one of them is not known or was not measured."""
+
+    @property
+    def saving(self) -> Decimal | None:
+        """US dollars a month beside the models in use; negative: it costs more."""
+        return None if self.current_cost is None else self.current_cost - self.monthly_cost
 
     @property
     def models(self) -> dict[str, str]:
@@ -311,6 +318,11 @@ def _mix(features: Sequence[MixFeature], chosen: Sequence[_Choice]) -> Mix:
     by_feature = {features[choice.feature].name: choice.option for choice in chosen}
     ordered = {feature.name: by_feature[feature.name] for feature in features}
     weights = sum(feature.weight for feature in features)
+    in_use = [
+        next((option.monthly_cost for option in feature.options if option.model == feature.current), None)
+        for feature in features
+    ]
+    known = [cost for cost in in_use if cost is not None]
     return Mix(
         chosen=ordered,
         monthly_cost=sum((option.monthly_cost for option in ordered.values()), Decimal(0)),
@@ -321,4 +333,5 @@ def _mix(features: Sequence[MixFeature], chosen: Sequence[_Choice]) -> Mix:
             for feature in features
             if feature.current is not None and ordered[feature.name].model != feature.current
         ),
+        current_cost=sum(known, Decimal(0)) if len(known) == len(in_use) else None,
     )

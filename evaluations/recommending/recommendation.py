@@ -134,29 +134,50 @@ def kind_of_change(current: str, recommended: str) -> Kind:
     return "provider_switch" if same and provider != other else "model_substitution"
 
 
+Reason = Literal[
+    "requirement",  # beyond a hard limit
+    "retired",
+    "price_missing",
+    "over_budget",
+    "dominated",  # another one is as good in everything and better in something
+    "inferior",  # shown to be worse than the margin allows
+    "not_shown",  # neither shown to be within the margin nor beyond it: more cases would say
+    "guardrail",  # beyond a guardrail, or not shown to be within it
+    "no_gain",  # neither surely cheaper nor surely better
+]
+"""Why a model is not recommended."""
+Role = Literal["in_use", "recommended"] | Reason
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
     """A model that was not recommended, and why."""
 
     model: str
-    reason: Literal[
-        "requirement",  # beyond a hard limit
-        "retired",
-        "price_missing",
-        "not_measured",
-        "over_budget",
-        "dominated",  # another one is as good in everything and better in something
-        "inferior",  # shown to be worse than the margin allows
-        "not_shown",  # neither shown to be within the margin nor beyond it: more cases would say
-        "guardrail",  # beyond a guardrail, or not shown to be within it
-        "no_gain",  # neither surely cheaper nor surely better
-        "not_chosen",  # another one that qualifies goes before it
-    ]
+    reason: Reason
     why: str
     would_do: str = ""
     """What would change it; empty where nothing would."""
     needed_n: int | None = None
     """Cases with which the test would have its planned power, were the model as good as it was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One model as it was measured, and what became of it: a line of the table beside an answer."""
+
+    model: str
+    role: Role
+    level: float | None
+    """Mean of the primary metric."""
+    effect: Estimate | None
+    """Beside the reference, positive is better."""
+    cost_per_request: Decimal | None
+    """US dollars, of the cases."""
+    monthly_cost: Decimal | None
+    """At the measured volume."""
+    p95_latency_ms: float | None
+    error_rate: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +191,8 @@ class Advice:
     recommendations: tuple[Recommendation, ...]
     """The best first; empty: keep what is in use."""
     excluded: tuple[Exclusion, ...]
+    compared: tuple[Compared, ...] = ()
+    """Every model that the question was about, the reference first."""
     keep: str = ""
     """Why nothing should change, in one sentence; empty where something should."""
     needed_n: int | None = None

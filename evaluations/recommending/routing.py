@@ -279,6 +279,8 @@ class Routed:
     """Mean score above that of a coin which sends as many cases to the strong model."""
     loss: Estimate
     """Mean score below that of the strong model alone; negative: above."""
+    above_weak: Estimate
+    """Mean score above that of the cheap model alone."""
     saving: Estimate
     """Of the cost of the strong model alone, as a share."""
     n: int
@@ -328,6 +330,7 @@ def routed(cases: RoutedCases, to_strong: "Flags", *, confidence: float = 0.95) 
             value=above, low=above - half, high=above + half, n=cases.n, confidence=confidence, method=LINE
         ),
         loss=mean_interval(np.where(to_strong, 0.0, gain), confidence),
+        above_weak=mean_interval(np.where(to_strong, gain, 0.0), confidence),
         saving=Estimate(
             value=1 - ratio.value,
             low=1 - ratio.high,

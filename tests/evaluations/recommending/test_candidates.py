@@ -116,6 +116,12 @@ def test_the_cheaper_one_that_is_as_good_is_recommended_and_the_others_are_told_
     assert best.stability is not None
     assert best.stability.share > 0.9
     assert "lose less than the margin of 5.0 pts" in best.reasons[0]
+    assert [(each.model, each.role) for each in advice.compared] == [
+        (INCUMBENT, "in_use"),
+        ("maker/good", "recommended"),
+        ("maker/bad", "inferior"),
+        ("maker/dear", "no_gain"),
+    ]
 
 
 def test_its_numbers_are_those_of_the_cases(bench: Bench) -> None:
@@ -305,6 +311,10 @@ def test_without_a_model_in_use_the_best_measured_one_is_recommended(bench: Benc
     assert advice.best is not None
     assert advice.best.recommended == highest.model
     assert advice.incumbent is None
+    # Its own luck is taken out of what is said of it.
+    confirmed = advice.best.details["level_confirmed"]
+    assert isinstance(confirmed, float)
+    assert confirmed <= (highest.level("accuracy") or 0.0)
 
 
 def ask(bench: Bench, **given: object) -> Advice:

@@ -118,6 +118,7 @@ def test_a_budget_is_held_against_the_upper_ends() -> None:
     less = optimal_mix([CHAT, SEARCH], budget=Decimal("107.99"))
     assert less.models == {"chat": "a/small", "search": "a/large"}
     assert less.changes == ("chat",)
+    assert (less.current_cost, less.saving) == (Decimal(90), Decimal(45))
 
 
 def test_the_lowest_cost_keeps_the_mean_quality_that_was_asked_for() -> None:

@@ -87,6 +87,7 @@ def test_what_one_half_teaches_is_above_the_line_on_the_other_and_saves_what_it_
         assert held_out.above_line.value > 0.01
         # The claim: so much is saved, and no more than five points are lost.
         assert held_out.loss.value <= 0.05
+        assert held_out.above_weak.low > 0
         assert held_out.saving.low > 0.2
         assert held_out.saving.value == pytest.approx(rule.claimed.saving.value, abs=0.06)
 
