@@ -34,7 +34,7 @@ AMOUNT = Amount()
 @click.option("--to", "last", type=DAY, help="Last day; the newest with outcomes unless given.")
 @click.option("--feature", help="One feature; all that say how requests ended unless given.")
 @click.option("--category", help="One category of it.")
-@click.option("--recontact-days", type=click.IntRange(1, 90), default=7, show_default=True,
+@click.option("--recontact-days", type=click.IntRange(1, 30), default=7, show_default=True,
               help="How long a customer may come back before a matter counts as done.")  # fmt: skip
 @click.option("--hourly", type=AMOUNT, help="What an hour of a person costs; ASSAY_AGENT_HOURLY_USD.")
 @click.option("--minutes", type=AMOUNT, help="How long a person works on a ticket; ASSAY_AGENT_MINUTES.")
@@ -98,7 +98,7 @@ def _assumptions(stated: dict[str, Decimal]) -> "Assumptions":
 
 def as_text(impact: "Impact") -> str:
     """What became of the matters of a window, for a terminal."""
-    from reports.views.customer_words import about, headline, marks, measure_lines, roi_lines
+    from reports.views.customer_words import about, headline, marks, measure_lines, roi_lines, waits
 
     facts = impact.facts
     verdict = headline(facts, impact.month)
@@ -110,6 +110,8 @@ def as_text(impact: "Impact") -> str:
         *measure_lines(facts),
     ]
     told += ["", *roi_lines(impact.month, impact.theirs)]
+    if facts.waiting:
+        told += ["", f"{waits(facts)}"]
     return "\n".join(told)
 
 

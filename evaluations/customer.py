@@ -20,8 +20,10 @@ Unit = Literal["share", "stars", "seconds", "usd", "score", "correlation"]
 Takers = Literal["ai", "human"]
 RECONTACT_DAYS = 7
 """How long a customer may come back about the same matter before it counts as done."""
+MOST_RECONTACT_DAYS = 30
+"""The longest such window that can be asked for."""
 FOLLOWED_DAYS = 30
-"""How long a ticket is followed before and after the window it began in."""
+"""How long a ticket is followed from its beginning."""
 SAME_CONTACT_S = 3600
 """What a customer says within an hour of the resolution belongs to it: thanks, or a rating."""
 POSITIVE_FROM = 0.6
@@ -66,7 +68,7 @@ _CLOSED = "closed tickets with a known outcome"
 METRICS: tuple[Metric, ...] = (
     Metric(
         name="fcr",
-        version=1,
+        version=2,
         title="First-contact resolution",
         says="resolved, passed on to nobody, and the customer did not come back within the recontact window / "
         f"{_CLOSED} whose recontact window is over",
@@ -82,14 +84,14 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         name="durable_resolution",
-        version=1,
+        version=2,
         title="Stayed resolved",
         says="the customer did not come back within the recontact window / resolved tickets whose window is over",
         differs="commonly not measured: a resolution is believed as it is stated",
     ),
     Metric(
         name="came_back",
-        version=1,
+        version=2,
         title="Came back",
         says="the customer came back within the recontact window / tickets resolved and passed on to nobody whose "
         "window is over",
@@ -421,7 +423,9 @@ class CustomerFacts:
     """Both in the platform's time zone."""
     timezone: str
     seen_to: datetime
-    """The newest request there is: whoever came back later is not known yet."""
+    """The newest request that is rolled up: whoever came back later is not known yet."""
+    waiting: int
+    """Days whose requests changed since, or of whose tickets more was said: they wait to be rolled up."""
     recontact_days: int
     features: tuple[str, ...]
     """Those whose requests say anything of an outcome."""

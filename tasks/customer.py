@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from evaluations.customer import RECONTACT_DAYS
 from evaluations.errors import AssayError, NothingYet
 from evaluations.impact import Impact, impact_of
 from evaluations.roi import Assumptions, assumptions
-from evaluations.rollups import day_bounds
 from evaluations.spend import window_before
+from evaluations.wording import count
 from tasks.publishing import write_report
 from tasks.settings import Settings, settings
 from tasks.store import rollups
 from tasks.store.customer import measuring
+from tasks.store.customer import window as window_of
 from tasks.store.database import transaction
 
 DEFAULT_DAYS = 30
@@ -36,23 +36,18 @@ def customer_impact(
     """
     with transaction() as connection:
         timezone = rollups.timezone_of(connection)
-        known = measuring.outcomes_between(connection, feature)
-        newest = measuring.newest_request(connection)
+        known = window_of.days_with_outcomes(connection, feature)
+        newest = window_of.seen_to(connection, timezone)
+        waiting = window_of.days_waiting(connection)
         if known is None or newest is None:
-            of = f" of {feature!r}" if feature else ""
-            raise NothingYet(
-                f"no request{of} says how it ended: ingest rows with resolution, rating, sentiment or handled_by "
-                "(docs/customer.md)."
-            )
-        begins, ends = (moment.astimezone(ZoneInfo(timezone)).date() for moment in known)
+            raise _nothing(feature, waiting)
+        begins, ends = known
         last = last or max(ends, first or ends)
         first = first or last - timedelta(days=DEFAULT_DAYS - 1)
         if last < first:
             raise AssayError(f"{first} comes after {last}; give the earlier day first.")
-        found = measuring.features_with_outcomes(
-            connection, day_bounds(first, timezone)[0], day_bounds(last, timezone)[1]
-        )
-        window = measuring.Window(
+        found = window_of.features_with_outcomes(connection, first, last)
+        window = window_of.Window(
             first=first,
             last=last,
             timezone=timezone,
@@ -63,8 +58,20 @@ def customer_impact(
         )
         # A window that begins before the first outcome would be held against less than it is.
         whole = window_before(first, last)[0] >= begins
-        facts = measuring.customer_facts(connection, window, held_against_before=whole)
+        facts = measuring.customer_facts(connection, window, held_against_before=whole, waiting=waiting)
     return impact_of(facts, given or stated_assumptions(settings()))
+
+
+def _nothing(feature: str | None, waiting: int) -> NothingYet:
+    of = f" of {feature!r}" if feature else ""
+    if waiting:
+        return NothingYet(
+            f"no request{of} that is rolled up says how it ended, but {count(waiting, 'day')} waited: `assay rollup`."
+        )
+    return NothingYet(
+        f"no request{of} says how it ended: ingest rows with resolution, rating, sentiment or handled_by "
+        "(docs/customer.md)."
+    )
 
 
 def publish_customer(
@@ -96,13 +103,21 @@ def stated_assumptions(by: Settings) -> Assumptions:
 def definition_named(name: str) -> Sequence[str]:
     """A definition as a person can run it: its head, the tickets it counts, and its own SQL."""
     from evaluations.customer import metric_named
+    from tasks.store.customer.days import COUNT_OUTCOMES, COUNT_REQUESTS, COUNT_SUMS
     from tasks.store.customer.definitions import DEFINITIONS
-    from tasks.store.customer.tickets import OF_REQUESTS, OF_TICKETS, TICKETS_VERSION
+    from tasks.store.customer.tickets import OF_TICKETS, TICKETS_VERSION
+    from tasks.store.customer.window import CONTACTS, OF_A_WINDOW
 
     metric = metric_named(name)
     head = [f"-- {metric.title} ({metric.id})", f"-- {metric.says}", f"-- Against the common one: {metric.differs}"]
     if metric.theirs:
         kept = "-- A formula of the source documents, kept to compare with."
-        return [*head, kept, *(f"{sql.strip()};" for sql in OF_REQUESTS), DEFINITIONS[name] + ";"]
-    tickets = [f"-- Tickets v{TICKETS_VERSION}", *(f"{sql.strip()};" for sql in OF_TICKETS)]
-    return [*head, *tickets, f"-- {metric.id}", DEFINITIONS[name] + ";"]
+        made = ["-- What requests of each day say", COUNT_REQUESTS, "-- of a window", CONTACTS]
+        return [*head, kept, *_statements(made), DEFINITIONS[name] + ";"]
+    made = [f"-- Tickets v{TICKETS_VERSION} of each day", *OF_TICKETS, COUNT_OUTCOMES, COUNT_SUMS]
+    made += ["-- Days of a window", *OF_A_WINDOW, f"-- {metric.id}"]
+    return [*head, *_statements(made), DEFINITIONS[name] + ";"]
+
+
+def _statements(parts: Sequence[str]) -> list[str]:
+    return [part if part.startswith("--") else f"{part.strip()};" for part in parts]

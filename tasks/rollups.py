@@ -12,6 +12,7 @@ from evaluations.errors import AssayError, unknown_name
 from evaluations.wording import count
 from tasks.settings import settings
 from tasks.store import rollups
+from tasks.store.customer import days as tickets
 from tasks.store.database import transaction
 from tasks.store.rollups import RolledUp
 
@@ -67,7 +68,7 @@ def days_between(first: date | None, last: date | None) -> tuple[date, ...] | No
 
 
 def roll_up_days(days: Sequence[date] | None) -> RolledDays:
-    """Roll up these days, or all that changed; each is committed before the next begins."""
+    """Roll up these days, or all that changed, and count the tickets that they tell of; a transaction for each day."""
     if days is None:
         with transaction() as connection:
             days = rollups.dirty_days(connection)
@@ -78,7 +79,21 @@ def roll_up_days(days: Sequence[date] | None) -> RolledDays:
             rolled.append(rollups.roll_up(connection, day, actor=settings().actor))
         if told is not None:
             told(len(rolled), len(days), rolled[-1])
+    count_customers()
     return RolledDays(tuple(rolled))
+
+
+def count_customers() -> int:
+    """Count the tickets of every day of which more was said; each is committed before the next begins. Gives how many.
+
+    Marks that come meanwhile are those of somebody who rolls up and then does the same.
+    """
+    with transaction() as connection:
+        days = tickets.waiting_days(connection)
+    for day in days:
+        with transaction() as connection:
+            tickets.count_tickets(connection, day)
+    return len(days)
 
 
 def change_timezone(timezone: str) -> int:

@@ -19,6 +19,7 @@ COLUMNS = (
     *("id", "at", "batch_id", "source", "external_id", *DIMENSIONS, "experiment", "variant", "subject"),
     *("status", "latency_ms", *TOKENS, "usage_known", "cache_hit", "cost", "cost_source"),
     *("rating", "quality", "confidence"),
+    *("ticket", "resolution", "resolution_s", "handled_by", "escalation_reason", "reopened", "sentiment"),
 )
 
 
@@ -70,6 +71,20 @@ def varied(random: np.random.Generator, count: int, first: date, days: int = 1) 
     def one_of(*values: Any) -> Any:
         return values[int(random.integers(len(values)))]
 
+    def outcome() -> dict[str, Any]:
+        """Of every second request nobody says anything."""
+        if random.random() < 0.5:
+            return {}
+        return {
+            "ticket": one_of(None, None, "K1", "K2", "K3"),
+            "resolution": one_of("resolved", "resolved", "escalated_human", "abandoned", "pending", None),
+            "resolution_s": one_of(None, float(random.integers(100_000))),
+            "handled_by": one_of(None, "ai", "human"),
+            "escalation_reason": one_of(None, None, "policy"),
+            "reopened": one_of(None, None, False, True),
+            "sentiment": one_of(None, float(random.random())),
+        }
+
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
     return [
         a_request(
@@ -92,6 +107,7 @@ def varied(random: np.random.Generator, count: int, first: date, days: int = 1) 
             rating=one_of(None, int(random.integers(1, 6))),
             quality=one_of(None, float(random.random())),
             confidence=one_of(None, float(random.random())),
+            **outcome(),
         )
         for _ in range(count)
     ]

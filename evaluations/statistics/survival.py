@@ -1,23 +1,25 @@
 """Times of which some are not over yet: medians that do not forget the slow ones."""
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evaluations.estimates import Estimate
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 KAPLAN_MEIER = "Kaplan-Meier, log-log interval"
 NO_SPREAD = "Kaplan-Meier; all ended at one time, which tells nothing of the spread"
 
 
 def survival_quantile(
-    ended: Sequence[float], still: Sequence[float] = (), quantile: float = 0.5, confidence: float = 0.95
+    ended: "ArrayLike", still: "ArrayLike" = (), quantile: float = 0.5, confidence: float = 0.95
 ) -> Estimate | None:
     """The time by which a share `quantile` has ended, with its interval, in the unit of the times.
 
-    `ended` are times that are over, `still` how long the others have lasted so far (censored). None when fewer than
-    that share ended while anyone was still looked at: then the time is not known. An upper bound that the data do not
-    reach is infinite. Raises ValueError for a negative or infinite time.
+    `ended` are times that are over, shape (n,), `still` how long the others have lasted so far (censored). None when
+    fewer than that share ended while anyone was still looked at: then the time is not known. An upper bound that the
+    data do not reach is infinite. Raises ValueError for a negative or infinite time.
     Source: Kaplan and Meier (1958), JASA 53(282); Brookmeyer and Crowley (1982), Biometrics 38(1).
 
     >>> time = survival_quantile([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
@@ -27,12 +29,13 @@ def survival_quantile(
     import numpy as np
     from scipy.stats import CensoredData, ecdf
 
-    times = np.asarray([*ended, *still], dtype=np.float64)
-    if not times.size or not len(ended):
+    over_by, lasted = np.asarray(ended, dtype=np.float64), np.asarray(still, dtype=np.float64)
+    times = np.concatenate([over_by, lasted])
+    if not over_by.size:
         return None
     if not np.isfinite(times).all() or (times < 0).any():
         raise ValueError("times are finite and not negative")
-    over = np.repeat([False, True], [len(ended), len(still)])
+    over = np.repeat([False, True], [over_by.size, lasted.size])
     curve = ecdf(CensoredData.right_censored(times, over)).sf
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
         # The band is not defined where everything has ended; that is seen to below.
@@ -47,7 +50,7 @@ def survival_quantile(
     value = reached(curve.probabilities)
     if not np.isfinite(value):
         return None
-    if len(set(ended)) == 1:
+    if over_by.min() == over_by.max():
         return Estimate(
             value=value, low=0.0, high=float("inf"), n=int(times.size), confidence=confidence, method=NO_SPREAD
         )

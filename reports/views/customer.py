@@ -526,8 +526,8 @@ def _input(name: str, value: Decimal) -> str:
 def _method(facts: CustomerFacts) -> tuple[str, ...]:
     return (
         "A ticket is all requests of a source and feature with the same ticket; a request without one is a ticket of "
-        "its own. It belongs to the day on which it began. What was said last of a ticket holds; an escalation "
-        "anywhere in it counts.",
+        "its own. It belongs to the day on which it began and is followed for thirty days. What was said last of a "
+        "ticket holds; an escalation anywhere in it counts.",
         f"A customer came back when the same subject asked about the same feature, and nothing says it was about "
         f"something else, within {count(facts.recontact_days, 'day')} of the resolution, or when the ticket went on "
         "after it, or was marked as reopened.",

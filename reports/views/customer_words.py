@@ -89,7 +89,14 @@ def banners(facts: CustomerFacts) -> tuple[Banner, ...]:
     if made_up:
         part = "All" if made_up == total else f"{count(made_up)} of {count(total)}"
         shown.append(Banner("warn", "Sample data.", f"{part} of these tickets are made up, for trying things out."))
+    if facts.waiting:
+        shown.append(Banner("warn", "Not up to date.", f"{waits(facts)}."))
     return tuple(shown)
+
+
+def waits(facts: CustomerFacts) -> str:
+    """How many days are to be rolled up again."""
+    return f"{count(facts.waiting, 'day')} changed since and wait for: assay rollup"
 
 
 def headline(facts: CustomerFacts, month: Roi | None) -> Headline:

@@ -30,6 +30,7 @@ from evaluations.rollups import (
     day_bounds,
     day_parts,
 )
+from tasks.store.customer.silent import count_silent, mark_reached
 
 DEFAULT_TIMEZONE = "UTC"
 FACTS = ("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects")
@@ -207,7 +208,7 @@ def dirty_days(connection: Connection) -> list[date]:
     """Days with marks, oldest first, those that are frozen left out."""
     timezone = timezone_of(connection)
     days = connection.execute(text("SELECT DISTINCT day FROM rollup_dirty ORDER BY day")).scalars().all()
-    return [day for day in days if not _is_frozen(connection, *day_bounds(day, timezone))]
+    return [day for day in days if not is_frozen(connection, *day_bounds(day, timezone))]
 
 
 def roll_up(connection: Connection, day: date, *, actor: str) -> RolledUp:
@@ -215,16 +216,20 @@ def roll_up(connection: Connection, day: date, *, actor: str) -> RolledUp:
 
     A day whose requests retention took away, wholly or in part, stays as it is.
     """
-    _lock(connection, day)
+    lock(connection, day)
     timezone = timezone_of(connection)
     begins, ends = day_bounds(day, timezone)
     before = _known(connection, day)
-    if _is_frozen(connection, begins, ends):
+    if is_frozen(connection, begins, ends):
         return RolledUp(day=day, outcome="frozen", requests=before.totals.requests if before else 0)
     # Before the requests are read: a mark that is taken away here belongs to requests that are seen below.
     marks = _take_marks(connection, day)
     _claim(connection, day, timezone, actor)
     _rewrite(connection, day, timezone)
+    count_silent(connection, day, begins, ends)
+    # Nothing changed without a mark, and then nobody's tickets did.
+    if marks or before is None or before.timezone != timezone:
+        mark_reached(connection, day, actor)
     after = _conclude(connection, day, timezone, ends, actor)
     outcome = _outcome(before, after)
     if outcome == "restated" and before is not None:
@@ -257,15 +262,13 @@ def content_hashes(connection: Connection) -> dict[date, str]:
     return {row.day: row.content_hash for row in rows}
 
 
-def _lock(connection: Connection, day: date) -> None:
+def lock(connection: Connection, day: date, of: int = _LOCK_CLASS) -> None:
     """Hold the day, and every partition of requests, until the transaction ends."""
     if connection.execute(text("SHOW transaction_isolation")).scalar_one() != "read committed":
         raise AssayError(
             "a rollup takes a READ COMMITTED transaction: any other would overlook what committed meanwhile."
         )
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(:class, :number)"), {"class": _LOCK_CLASS, "number": _number(day)}
-    )
+    connection.execute(text("SELECT pg_advisory_xact_lock(:class, :number)"), {"class": of, "number": _number(day)})
     # Retention waits until we are done: without its requests the day would be rewritten as empty.
     connection.execute(text("LOCK TABLE ONLY requests IN ACCESS SHARE MODE"))
 
@@ -274,7 +277,7 @@ def _number(day: date) -> int:
     return (day - date(2000, 1, 1)).days
 
 
-def _is_frozen(connection: Connection, begins: datetime, ends: datetime) -> bool:
+def is_frozen(connection: Connection, begins: datetime, ends: datetime) -> bool:
     return bool(
         connection.execute(
             text("""

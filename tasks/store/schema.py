@@ -1,9 +1,9 @@
 """The tables. A row is a fact that happened; what can be derived is a query.
 
 Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
-traffic.py, those of rollups in rollup_tables.py, of experiments in experiment_tables.py, of the model registry in
-model_tables.py, of benchmarks in benchmark_tables.py, of deployments in deployment_tables.py, that of reviews in
-review_tables.py; naming them here makes `Base.metadata` whole for whoever imports this module.
+traffic.py, those of rollups in rollup_tables.py and customer_tables.py, of experiments in experiment_tables.py, of the
+model registry in model_tables.py, of benchmarks in benchmark_tables.py, of deployments in deployment_tables.py, that
+of reviews in review_tables.py; naming them here makes `Base.metadata` whole for whoever imports this module.
 """
 
 from datetime import date
@@ -25,6 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tasks.store import (
     benchmark_tables,
+    customer_tables,
     deployment_tables,
     experiment_tables,
     model_tables,
@@ -50,6 +51,7 @@ from tasks.store.columns import (
 __all__ = [
     "Base",
     "benchmark_tables",
+    "customer_tables",
     "deployment_tables",
     "experiment_tables",
     "model_tables",

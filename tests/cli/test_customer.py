@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from tasks.rollups import roll_up_days
 from tasks.store.database import transaction
 from tests.cli.commands import assay_here
 from tests.tasks.store.tickets import a_contact, at, land_contacts
@@ -19,6 +20,7 @@ def landed() -> None:
     ]
     with transaction() as connection:
         land_contacts(connection, contacts)
+    roll_up_days(None)
 
 
 def test_customer_prints_each_measure_with_its_interval_and_what_it_leaves_out(store: str) -> None:
@@ -57,7 +59,7 @@ def test_customer_in_json_has_the_same_numbers_and_money_to_the_last_digit(store
 def test_a_definition_is_printed_with_its_version_and_the_tickets_it_counts(store: str) -> None:
     told = assay_here("customer", "--definition", "fcr")
     assert told.code == 0
-    assert told.out.startswith("-- First-contact resolution (fcr v1)\n-- resolved, passed on to nobody")
+    assert told.out.startswith("-- First-contact resolution (fcr v2)\n-- resolved, passed on to nobody")
     assert "CREATE TEMPORARY TABLE customer_tickets" in told.out
     theirs = assay_here("customer", "--definition", "seed_fcr").out
     assert "-- A formula of the source documents, kept to compare with." in theirs
@@ -72,7 +74,7 @@ def test_a_definition_is_printed_with_its_version_and_the_tickets_it_counts(stor
         (["--hourly", "-1"], "the hourly is -1"),
         (["--hourly", "much"], "'much' is no amount"),
         (["--from", "yesterday"], "yesterday"),
-        (["--recontact-days", "0"], "1<=x<=90"),
+        (["--recontact-days", "0"], "1<=x<=30"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(store: str, arguments: list[str], told: str) -> None:

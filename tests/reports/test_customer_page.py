@@ -61,6 +61,7 @@ def some_facts(measured: Mapping[str, Estimate | None] = MEASURED, **given: Any)
         "last": date(2026, 5, 30),
         "timezone": "UTC",
         "seen_to": datetime(2026, 5, 30, 23, tzinfo=UTC),
+        "waiting": 0,
         "recontact_days": 7,
         "features": ("chatbot",),
         "category": None,

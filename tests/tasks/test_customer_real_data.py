@@ -11,6 +11,7 @@ from evaluations.statistics.agreement import Agreement
 from tasks.customer import customer_impact
 from tasks.ingest.formats import AS_IT_IS
 from tasks.reviewing import import_reviews
+from tasks.rollups import roll_up_days
 from tasks.store.database import transaction
 from tasks.store.reviews import reviews_between
 from tests.evaluations.scoring.test_real_data import expected_of, rows
@@ -34,6 +35,7 @@ def test_ratings_of_real_conversations_give_their_csat_with_its_response_rate(tm
     ]  # fmt: skip
     batch = ingested(a_file(tmp_path, [{k: v for k, v in each.items() if v is not None} for each in requests]))
     assert (batch.counts.landed, batch.counts.quarantined) == (expected["ratings"], 0)
+    roll_up_days(None)
     facts = customer_impact().facts
     assert {str(stars): count for stars, count in enumerate(facts.csat.counts, 1)} == expected["overall_counts"]
     mean, satisfied = facts.measured("csat"), facts.measured("csat_satisfied")
@@ -97,6 +99,7 @@ def test_an_airlines_conversations_are_solved_as_often_as_was_published(tmp_path
         }  # fmt: skip
         requests.append({key: value for key, value in said.items() if value is not None})
     assert ingested(a_file(tmp_path, requests)).counts.landed == expected["trajectories"]
+    roll_up_days(None)
     facts = customer_impact().facts
     success = facts.measured("resolution")
     assert success is not None
@@ -118,4 +121,4 @@ def test_an_airlines_conversations_are_solved_as_often_as_was_published(tmp_path
     per_resolution = facts.measured("cost_per_resolution")
     assert per_resolution is not None
     assert per_resolution.value == pytest.approx(100 * 0.01 / alone)
-    assert facts.measures["fcr"].left_out["recontact window not over"] == 100, "all began at the newest moment there is"
+    assert facts.measures["fcr"].left_out["recontact window not over"] == 100, "all began on the newest day there is"

@@ -1,13 +1,12 @@
 """The definition of every customer metric in SQL, under the name and version of its `Metric`.
 
-Each counts `customer_tickets` that `:taker` (ai, human) took, except those of the sources, which count requests. A
-share gives k and n and, in the columns after, how many tickets are in neither number and why. A row may be many
-tickets of which nothing was said: `tickets` says how many, costs are sums over them, all else is of each.
+Each asks the facts of a window's days (window.py) about what `:taker` (ai, human) took: `customer_tickets`, where a row
+is so many tickets as it says that ended alike, or `customer_counts`, sums and series over tickets; those of the sources
+ask `customer_contacts`, sums over requests. A share gives k and n and, in the columns after, how many tickets are in
+neither number and why.
 """
 
 from collections.abc import Mapping
-
-from evaluations.customer import NEGATIVE_BELOW, POSITIVE_FROM
 
 
 def how_many(where: str, of: str = "tickets") -> str:
@@ -17,8 +16,14 @@ def how_many(where: str, of: str = "tickets") -> str:
 
 _LEFT_OUT = f"""{how_many("outcome IS NULL")} AS "outcome unknown",
        {how_many("outcome = 'pending'")} AS "still open\""""
-_ASKED = "(outcome IS DISTINCT FROM 'pending' OR rating IS NOT NULL)"
 _OF_TAKER = "FROM customer_tickets WHERE taken_by = :taker"
+_SUMS = "FROM customer_counts WHERE taken_by = :taker"
+
+
+_NOT_CLOSED = tuple(
+    f'(SELECT {how_many(where)} {_OF_TAKER}) AS "{why}"'
+    for where, why in (("outcome IS NULL", "outcome unknown"), ("outcome = 'pending'", "still open"))
+)
 
 
 def _not_judged(of: str) -> str:
@@ -32,41 +37,28 @@ def _share(k: str, n: str, *left_out: str) -> str:
     return f"SELECT {columns}\n{_OF_TAKER}"
 
 
-def _ratio(y: str, x: str, known: str, *left_out: str) -> str:
-    """Sums over the tickets of which everything is known; money stays exact until it is divided.
-
-    The tickets of one row have one `x`, so that its product with the sum of their costs is the sum of their products.
-    """
+def _ratio(n: str, y: str, x: str, yy: str, xx: str, xy: str, *left_out: str) -> str:
+    """Sums over the tickets of which everything is known; money stays exact until it is divided."""
     return f"""
-SELECT {how_many(known)} AS n,
-       {how_many(known, "y")} AS y, {how_many(known, "tickets * x")} AS x,
-       {how_many(known, "yy")} AS yy, {how_many(known, "tickets * x * x")} AS xx,
-       {how_many(known, "x * y")} AS xy,
+SELECT {n} AS n, {y} AS y, {x} AS x, {yy} AS yy, {xx} AS xx, {xy} AS xy,
        {", ".join(left_out)}
-FROM (SELECT *, coalesce(cost, 0) AS y, coalesce(cost_squares, 0) AS yy, {x} AS x {_OF_TAKER}) AS known""".strip()
+{_SUMS}""".strip()
 
 
-def _times(passed_on: str) -> str:
-    """Every time with how often it occurs; `over` is false where the ticket is still open."""
+def _times(passed_on: str, which: str) -> str:
+    """Every time of what has ended, and when began what is still open; of how many tickets in all."""
     return f"""
-SELECT resolution_s AS seconds, true AS over, sum(tickets) AS n {_OF_TAKER}
-    AND {passed_on} AND closed AND resolution_s IS NOT NULL AND outcome NOT IN ('unresolved', 'abandoned')
-GROUP BY resolution_s
-UNION ALL
-SELECT EXTRACT(EPOCH FROM CAST(:seen_to AS timestamptz) - opened), false, sum(tickets) {_OF_TAKER}
-    AND {passed_on} AND outcome = 'pending' GROUP BY opened
-UNION ALL
-SELECT NULL, NULL, sum(tickets) {_OF_TAKER}
-    AND {passed_on} AND (closed AND (resolution_s IS NULL OR outcome IN ('unresolved', 'abandoned')) OR outcome IS NULL)
-HAVING count(*) > 0""".strip()
+SELECT seconds_{which} AS ended, open_{which} AS still,
+       (SELECT coalesce(sum(tickets), 0) {_OF_TAKER} AND {passed_on}) AS tickets
+{_SUMS}""".strip()
 
 
-_SOURCE = "FROM customer_requests WHERE coalesce(handled_by, 'ai') = :taker"
-_SEED_ALONE = "coalesce(resolution, '') NOT LIKE 'escalated%'"
+_RATED = "rated_1 + rated_2 + rated_3 + rated_4 + rated_5"
+_SOURCE = "FROM customer_contacts WHERE handled_by = :taker"
 
 
 def _seed_share(k: str) -> str:
-    return f"SELECT {how_many(k, 'requests')} AS k, {how_many('true', 'requests')} AS n\n{_SOURCE}"
+    return f"SELECT {k} AS k, requests AS n\n{_SOURCE}"
 
 
 DEFINITIONS: Mapping[str, str] = {
@@ -87,50 +79,38 @@ DEFINITIONS: Mapping[str, str] = {
     ),
     "deflection": _share("outcome = 'resolved' AND NOT passed_on", "closed", _LEFT_OUT),
     "escalation": _share("passed_on", "closed", _LEFT_OUT),
-    "csat": f"SELECT rating, sum(tickets) AS n\n{_OF_TAKER} AND {_ASKED}\nGROUP BY rating",
-    "csat_satisfied": _share(
-        "rating >= 4",
-        "rating IS NOT NULL",
-        f"""{how_many("rating IS NULL AND outcome IS DISTINCT FROM 'pending'")} AS "not rated\"""",
-    ),
-    "csat_response": _share(
-        "rating IS NOT NULL",
-        _ASKED,
-        f"""{how_many("outcome = 'pending' AND rating IS NULL")} AS "still open\"""",
-    ),
-    "resolution_time_ai": _times("NOT passed_on"),
-    "resolution_time_escalated": _times("passed_on"),
+    "csat": f"SELECT rated_1, rated_2, rated_3, rated_4, rated_5, tickets - not_asked AS asked\n{_SUMS}",
+    "csat_satisfied": f"""
+SELECT rated_4 + rated_5 AS k, {_RATED} AS n, tickets - not_asked - ({_RATED}) AS "not rated"
+{_SUMS}""".strip(),
+    "csat_response": f"""
+SELECT {_RATED} AS k, tickets - not_asked AS n, not_asked AS "still open"
+{_SUMS}""".strip(),
+    "resolution_time_ai": _times("NOT passed_on", "alone"),
+    "resolution_time_escalated": _times("passed_on", "passed_on"),
     "sentiment": f"""
-SELECT count(sentiment) AS n, avg(CAST(sentiment AS numeric)) AS mean, stddev_samp(CAST(sentiment AS numeric)) AS sd,
-       {how_many(f"sentiment < {NEGATIVE_BELOW}")} AS negative,
-       {how_many(f"sentiment >= {NEGATIVE_BELOW} AND sentiment < {POSITIVE_FROM}")} AS neutral,
-       {how_many(f"sentiment >= {POSITIVE_FROM}")} AS positive,
-       {how_many("sentiment IS NULL")} AS "no sentiment"
-{_OF_TAKER}""".strip(),
+SELECT sentiment_n AS n, sentiment_sum AS total, sentiment_squares AS squares, negative, neutral, positive,
+       tickets - sentiment_n AS "no sentiment"
+{_SUMS}""".strip(),
     "cost_per_resolution": _ratio(
-        "cost",
-        "CASE WHEN outcome = 'resolved' AND NOT passed_on THEN 1 ELSE 0 END",
-        "closed AND unpriced = 0",
-        _LEFT_OUT,
-        f"""{how_many("closed AND unpriced > 0")} AS "cost unknown\"""",
+        *("closed_priced", "closed_cost", "closed_alone", "closed_cost_squares", "closed_alone", "closed_alone_cost"),
+        *_NOT_CLOSED,
+        'closed_unpriced AS "cost unknown"',
     ),
     "cost_per_success": _ratio(
-        "cost",
-        "successes",
-        "unpriced = 0 AND status_unknown = 0",
-        f"""{how_many("unpriced > 0")} AS "cost unknown\"""",
-        f"""{how_many("unpriced = 0 AND status_unknown > 0")} AS "status unknown\"""",
+        *("judged", "judged_cost", "judged_successes", "judged_cost_squares"),
+        *("judged_success_squares", "judged_success_cost"),
+        'cost_unknown AS "cost unknown"',
+        'status_unknown AS "status unknown"',
     ),
-    "follow_up": _share(
-        "follow_up_completed",
-        "follow_up_required",
-        f"""{how_many("follow_up_required IS NULL")} AS "not said whether one was required\"""",
-    ),
-    "quality_and_rating": f"SELECT quality, rating, sum(tickets) AS n\n{_OF_TAKER} GROUP BY quality, rating",
-    "seed_fcr": _seed_share(f"resolution = 'resolved' AND {_SEED_ALONE}"),
-    "seed_deflection": _seed_share(_SEED_ALONE),
-    "seed_escalation": _seed_share(f"NOT {_SEED_ALONE}"),
-    "seed_csat": f"SELECT avg(rating) AS value, count(rating) AS n\n{_SOURCE}",
-    "seed_resolution_time": "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY resolution_s) AS value,\n"
-    f"       count(resolution_s) AS n\n{_SOURCE} AND {_SEED_ALONE}",
+    "follow_up": f"""
+SELECT follow_up_completed AS k, follow_up_required AS n,
+       follow_up_unknown AS "not said whether one was required"
+{_SUMS}""".strip(),
+    "quality_and_rating": f"SELECT qualities, tickets\n{_SUMS}",
+    "seed_fcr": _seed_share("resolved"),
+    "seed_deflection": _seed_share("requests - escalated"),
+    "seed_escalation": _seed_share("escalated"),
+    "seed_csat": f"SELECT rating_sum / CAST(nullif(rating_n, 0) AS numeric) AS value, rating_n AS n\n{_SOURCE}",
+    "seed_resolution_time": f"SELECT seconds\n{_SOURCE}",
 }

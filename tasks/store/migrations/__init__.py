@@ -14,6 +14,7 @@ KNOWN: tuple[str, ...] = (
     "0011",
     "0012",
     "0013",
+    "0014",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

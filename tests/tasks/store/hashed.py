@@ -6,6 +6,13 @@ from sqlalchemy import text
 
 from evaluations.rollups import DIMENSIONS, MEASURES
 from tasks.store.database import transaction
+from tasks.store.schema import Base
+
+CUSTOMERS = ("customer_silent", "customer_outcomes", "customer_sums", "customer_requests")
+
+
+def _all_but_its_id(table: str) -> str:
+    return ", ".join(column.name for column in Base.metadata.tables[table].columns if column.name != "id")
 
 
 def tables() -> str:
@@ -20,6 +27,7 @@ def tables() -> str:
         for table, own in (
             ("usage_subjects", "day, subject, requests, unpriced, cost"),
             ("usage_rhythm", "day, hour, feature, provider, model, requests, errors, unpriced, cost"),
+            *((each, _all_but_its_id(each)) for each in CUSTOMERS),
         ):
             rows = connection.execute(text(f"SELECT {own} FROM {table}"))
             found.update("\n".join(sorted(repr(tuple(row)) for row in rows)).encode())

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, event, text
 
 from evaluations.rollups import DIMENSIONS, TOKENS, Cause
 from tasks.rollups import roll_up_days
+from tasks.store.customer.days import count_tickets, waiting_days
 from tasks.store.database import transaction
 from tasks.store.rollups import dirty_days, roll_up, set_timezone, timezone_of
 from tests.landed import land, varied
@@ -58,6 +59,15 @@ def rolled(day: date, crash_after: int | None = None) -> bool:
     return False
 
 
+def counted(day: date, crash_after: int | None = None) -> None:
+    """Count what became of a day's tickets, or crash after so many statements."""
+    with suppress(Crash), transaction() as connection:
+        if connection.execute(text("SELECT FROM rolled_days WHERE day = :day"), {"day": day}).all():
+            if crash_after is not None:
+                crashing(connection, crash_after)
+            count_tickets(connection, day)
+
+
 def change(cause: Cause, assignment: str, condition: str) -> None:
     """Change requests and mark their days, as repricing and erasing do it."""
     with transaction() as connection:
@@ -92,6 +102,8 @@ def disturb(order: plain_random.Random) -> None:
         lambda: rolled(day),
         lambda: rolled(day, crash_after=order.randrange(20)),
         lambda: rolled(day, crash_after=order.randrange(20)),
+        lambda: counted(day),
+        lambda: counted(day, crash_after=order.randrange(14)),
         lambda: move(order.choice(ZONES)),
         lambda: reprice(f"id % 3 = {order.randrange(3)}"),
         erase,
@@ -124,6 +136,11 @@ def converge(seed: int) -> str:
     order.shuffle(days)
     for day in days:
         rolled(day)
+    with transaction() as connection:
+        days = waiting_days(connection)
+    order.shuffle(days)
+    for day in days:
+        counted(day)
     return tables()
 
 

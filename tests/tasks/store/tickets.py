@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
 from evaluations.customer import CustomerFacts
-from tasks.store.customer.measuring import Window, customer_facts
+from tasks.rollups import roll_up_days
+from tasks.store.customer.measuring import customer_facts
+from tasks.store.customer.window import Window
 from tasks.store.database import transaction
 from tasks.store.partitions import ensure_partitions
-from tests.landed import a_request
+from tasks.store.rollups import set_timezone, timezone_of
+from tests.landed import a_request, mark
 
 MONDAY = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 OUTCOMES = (
@@ -47,6 +51,8 @@ def land_contacts(connection: Connection, contacts: list[dict[str, Any]]) -> Non
     connection.execute(
         text(f"INSERT INTO requests ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"), contacts
     )
+    zone = ZoneInfo(timezone_of(connection))
+    mark(connection, *(each["at"].astimezone(zone).date() for each in contacts))
 
 
 def measured(
@@ -58,7 +64,7 @@ def measured(
     before: bool = False,
     **given: Any,
 ) -> CustomerFacts:
-    """The window measured, after the contacts landed; by default everybody's recontact window is over."""
+    """The window measured, after the contacts are rolled up; by default everybody's recontact window is over."""
     window: Mapping[str, Any] = {
         "timezone": "UTC",
         "features": ("chatbot",),
@@ -69,6 +75,9 @@ def measured(
     with transaction() as connection:
         if contacts:
             land_contacts(connection, contacts)
+        set_timezone(connection, str(window["timezone"]), "test")
+    roll_up_days(None)
+    with transaction() as connection:
         return customer_facts(
             connection, Window(first=first, last=last, seen_to=seen_to, **window), held_against_before=before
         )
