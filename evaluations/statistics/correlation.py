@@ -117,7 +117,9 @@ def _few(n: int, least: int = LEAST_CORRELATED) -> tuple[str, ...]:
 
 def _r(first: "Numbers", second: "Numbers") -> float:
     one, other = first - first.mean(), second - second.mean()
-    return max(-1.0, min(1.0, float(one @ other) / sqrt(float(one @ one) * float(other @ other))))
+    # Not `one @ other`: that wakes the threads of the linear algebra, which wait for each other on a busy machine.
+    product, squares = float((one * other).sum()), float((one * one).sum()) * float((other * other).sum())
+    return max(-1.0, min(1.0, product / sqrt(squares)))
 
 
 def _excess(values: "Numbers") -> float:

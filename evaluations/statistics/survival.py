@@ -1,12 +1,13 @@
 """Times of which some are not over yet: medians that do not forget the slow ones."""
 
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluations.estimates import Estimate
+from evaluations.statistics.proportions import normal_quantile
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 KAPLAN_MEIER = "Kaplan-Meier, log-log interval"
 NO_SPREAD = "Kaplan-Meier; all ended at one time, which tells nothing of the spread"
@@ -27,40 +28,51 @@ def survival_quantile(
     (5.0, 10)
     """
     import numpy as np
-    from scipy.stats import CensoredData, ecdf
 
-    over_by, lasted = np.asarray(ended, dtype=np.float64), np.asarray(still, dtype=np.float64)
-    times = np.concatenate([over_by, lasted])
-    if not over_by.size:
+    ends, lasted = np.asarray(ended, dtype=np.float64), np.asarray(still, dtype=np.float64)
+    n = ends.size + lasted.size
+    if not ends.size:
         return None
-    if not np.isfinite(times).all() or (times < 0).any():
+    if any(each.size and not (each.min() >= 0 and np.isfinite(each.max())) for each in (ends, lasted)):
         raise ValueError("times are finite and not negative")
-    over = np.repeat([False, True], [over_by.size, lasted.size])
-    curve = ecdf(CensoredData.right_censored(times, over)).sf
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        # The band is not defined where everything has ended; that is seen to below.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        band: Any = curve.confidence_interval(confidence, method="log-log")
+    times, deaths = np.unique(ends, return_counts=True)
+    # Whoever is lost sight of at a time was still looked at then.
+    at_risk = n - (np.cumsum(deaths) - deaths) - np.searchsorted(np.sort(lasted), times, side="left")
+    lasting = np.cumprod(1 - deaths / at_risk)
+    low, high = _band(lasting, deaths, at_risk, confidence)
 
-    def reached(points: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> float:
+    def reached(points: "NDArray[np.float64]") -> float:
         # Rounding may leave a half just above a half.
         at = np.flatnonzero(points <= 1 - quantile + 1e-12)
-        return float(curve.quantiles[at[0]]) if at.size else float("inf")
+        return float(times[at[0]]) if at.size else float("inf")
 
-    value = reached(curve.probabilities)
+    value = reached(lasting)
     if not np.isfinite(value):
         return None
-    if over_by.min() == over_by.max():
-        return Estimate(
-            value=value, low=0.0, high=float("inf"), n=int(times.size), confidence=confidence, method=NO_SPREAD
-        )
-    low = np.where(np.isnan(band.low.probabilities), curve.probabilities, band.low.probabilities)
-    high = np.where(np.isnan(band.high.probabilities), 1.0, band.high.probabilities)
+    if times.size == 1:
+        return Estimate(value=value, low=0.0, high=float("inf"), n=n, confidence=confidence, method=NO_SPREAD)
     return Estimate(
         value=value,
         low=min(reached(low), value),
         high=max(reached(high), value),
-        n=int(times.size),
+        n=n,
         confidence=confidence,
         method=KAPLAN_MEIER,
     )
+
+
+def _band(
+    lasting: "NDArray[np.float64]", deaths: "NDArray[np.int64]", at_risk: "NDArray[np.int64]", confidence: float
+) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    """Greenwood's error on the scale of log(-log S), which keeps the band within 0 and 1.
+
+    Where everything has ended it is not defined: there the lower end is the curve, and the upper one is open.
+    """
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.sqrt(np.cumsum(deaths / (at_risk * (at_risk - deaths)))) / np.log(lasting)
+        half = normal_quantile(confidence) * error
+        ends = (lasting ** np.exp(side * half) for side in (-1, 1))
+        low, high = np.sort(np.stack(tuple(ends)), axis=0)
+    return np.where(np.isnan(low), lasting, low), np.where(np.isnan(high), 1.0, high)

@@ -1,6 +1,8 @@
 """Measures of customers: their intervals against independent ones, their bounds, and what they say when they cannot."""
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +151,27 @@ def test_medians_of_times_are_those_of_the_leukaemia_trial() -> None:
     assert placebo is not None
     assert (treated.value, treated.low, treated.high, treated.n) == (23, 13, float("inf"), 21)
     assert (placebo.value, placebo.low, placebo.high, placebo.n) == (8, 4, 11, 21)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_times_of_which_some_are_not_over_have_the_band_of_scipy(share: float) -> None:
+    random = np.random.default_rng(3)
+    for n in range(150):
+        ended = random.integers(0, 30, random.integers(2, 50)) if n % 2 else random.exponential(12, 40)
+        still = random.integers(0, 30, random.integers(0, 40))
+        times, over = np.concatenate([ended, still]), np.repeat([False, True], [len(ended), len(still)])
+        curve = stats.ecdf(stats.CensoredData.right_censored(times, over)).sf
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            band: Any = curve.confidence_interval(0.95, method="log-log")
+        low, high = band.low.probabilities, band.high.probabilities
+        curves = curve.probabilities, np.where(np.isnan(low), curve.probabilities, low), np.nan_to_num(high, nan=1.0)
+        wanted = [next(iter(curve.quantiles[each <= 1 - share + 1e-12]), np.inf) for each in curves]
+        found = survival_quantile(ended, still, share)
+        if found is None:
+            assert wanted[0] == np.inf
+        else:
+            assert [found.value, found.low, found.high] == [wanted[0], min(wanted[:2]), max(wanted[0], wanted[2])]
 
 
 def test_a_time_that_half_has_not_reached_is_not_known() -> None:

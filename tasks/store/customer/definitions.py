@@ -1,12 +1,14 @@
 """The definition of every customer metric in SQL, under the name and version of its `Metric`.
 
 Each asks the facts of a window's days (window.py) about what `:taker` (ai, human) took: `customer_tickets`, where a row
-is so many tickets as it says that ended alike, or `customer_counts`, sums and series over tickets; those of the sources
-ask `customer_contacts`, sums over requests. A share gives k and n and, in the columns after, how many tickets are in
-neither number and why.
+is so many tickets as it says that ended alike, or `customer_counts`, sums over tickets; those of the sources ask
+`customer_contacts`, sums over requests. Single values are read from the facts themselves. A share gives k and n and, in
+the columns after, how many tickets are in neither number and why.
 """
 
 from collections.abc import Mapping
+
+from tasks.store.customer.window import OF_WINDOW
 
 
 def how_many(where: str, of: str = "tickets") -> str:
@@ -45,12 +47,17 @@ SELECT {n} AS n, {y} AS y, {x} AS x, {yy} AS yy, {xx} AS xx, {xy} AS xy,
 {_SUMS}""".strip()
 
 
+def _series(*names: str) -> str:
+    """Single values, one behind the other: read where they are kept, as writing them down again takes longest."""
+    return ", ".join(f"coalesce(string_agg({name}, ''::bytea), '') AS {name}" for name in names)
+
+
 def _times(passed_on: str, which: str) -> str:
     """Every time of what has ended, and when began what is still open; of how many tickets in all."""
     return f"""
-SELECT seconds_{which} AS ended, open_{which} AS still,
+SELECT {_series(f"seconds_{which}", f"open_{which}")},
        (SELECT coalesce(sum(tickets), 0) {_OF_TAKER} AND {passed_on}) AS tickets
-{_SUMS}""".strip()
+FROM customer_sums WHERE {OF_WINDOW} AND taken_by = :taker""".strip()
 
 
 _RATED = "rated_1 + rated_2 + rated_3 + rated_4 + rated_5"
@@ -107,10 +114,21 @@ SELECT sentiment_n AS n, sentiment_sum AS total, sentiment_squares AS squares, n
 SELECT follow_up_completed AS k, follow_up_required AS n,
        follow_up_unknown AS "not said whether one was required"
 {_SUMS}""".strip(),
-    "quality_and_rating": f"SELECT qualities, tickets\n{_SUMS}",
+    "quality_and_rating": f"""
+SELECT {_series("qualities")}, (SELECT tickets {_SUMS}) AS tickets
+FROM customer_sums WHERE {OF_WINDOW} AND taken_by = :taker""".strip(),
     "seed_fcr": _seed_share("resolved"),
     "seed_deflection": _seed_share("requests - escalated"),
     "seed_escalation": _seed_share("escalated"),
     "seed_csat": f"SELECT rating_sum / CAST(nullif(rating_n, 0) AS numeric) AS value, rating_n AS n\n{_SOURCE}",
-    "seed_resolution_time": f"SELECT seconds\n{_SOURCE}",
+    "seed_resolution_time": f"""
+SELECT {_series("seconds")}
+FROM customer_requests WHERE {OF_WINDOW} AND handled_by = :taker""".strip(),
 }
+OF_SINGLE_VALUES = ("resolution_time_ai", "resolution_time_escalated", "quality_and_rating", "seed_resolution_time")
+OF_COUNTS = "\nUNION ALL\n".join(
+    f"SELECT '{name}' AS name, CAST(to_jsonb(defined) AS text) AS found FROM (\n{sql}) AS defined"
+    for name, sql in DEFINITIONS.items()
+    if name not in OF_SINGLE_VALUES
+)
+"""All definitions that give counts, asked at once."""

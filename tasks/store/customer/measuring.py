@@ -1,14 +1,15 @@
 """A window of tickets, measured by every definition."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
 
 from evaluations.customer import (
-    BY_NAME,
     METRICS,
     SENTIMENTS,
     Csat,
@@ -27,13 +28,16 @@ from evaluations.statistics.means import mean_from_moments
 from evaluations.statistics.outcomes import Determined
 from evaluations.statistics.ratios import PairMoments, ratio_of
 from evaluations.statistics.survival import survival_quantile
-from tasks.store.customer.definitions import DEFINITIONS, how_many
+from tasks.store.binary import binary_rows
+from tasks.store.customer.definitions import DEFINITIONS, OF_COUNTS, OF_SINGLE_VALUES, how_many
 from tasks.store.customer.tickets import TRACKED
 from tasks.store.customer.window import TRACKED_IN, Window, put_together
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
 
 
 def customer_facts(
@@ -75,7 +79,7 @@ def customer_facts(
         reasons=_reasons(connection),
         csat=_csat(connection),
         sentiments=_sentiments(connection),
-        quality_by_rating=_quality_by_rating(connection),
+        quality_by_rating=_quality_by_rating(connection, window),
         ai_cost=ai_cost,
         unpriced=unpriced,
         tracked=_tracked(connection, window),
@@ -83,6 +87,9 @@ def customer_facts(
 
 
 # From a definition to a measure
+
+Row = dict[str, Any]
+"""What a definition gives, by column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +99,18 @@ class Measured:
 
 
 def _measure_all(connection: Connection, window: Window, taker: Takers) -> dict[str, Measured]:
-    return {name: _measure(connection, metric, window, taker) for name, metric in BY_NAME.items()}
+    given = {**window.given(), "taker": taker}
+    counted = connection.execute(text(OF_COUNTS), given)
+    found: dict[str, Row] = {row.name: json.loads(row.found, parse_float=Decimal) for row in counted}
+    for name in OF_SINGLE_VALUES:
+        [found[name]] = binary_rows(connection, DEFINITIONS[name], given)
+    return {metric.name: _measured(metric, found[metric.name], window) for metric in METRICS}
 
 
-def _measure(connection: Connection, metric: Metric, window: Window, taker: Takers) -> Measured:
-    row = dict(connection.execute(text(DEFINITIONS[metric.name]), {"taker": taker}).mappings().one())
+def _measured(metric: Metric, row: Row, window: Window) -> Measured:
     if metric.unit == "seconds" and not metric.theirs:
-        return _times(row, window.seen_to.timestamp())
+        ended, began, tickets = row.values()
+        return _times(_values(ended), _values(began), tickets, window.seen_to)
     return _READERS[_kind(metric)](row)
 
 
@@ -115,9 +127,6 @@ def _kind_of_theirs(metric: Metric) -> str:
     )
 
 
-Row = dict[str, Any]
-
-
 def _share(row: Row) -> Measured:
     return Measured(estimate=share(row.pop("k"), row.pop("n")), left_out=row)
 
@@ -132,24 +141,23 @@ def _csat_of(row: Row) -> Csat:
     return Csat(counts=(one, two, three, four, five), asked=row["asked"])
 
 
-def _values(series: bytes) -> "NDArray[np.float64]":
+def _values(series: bytes) -> "Values":
     """The single values that the database put one behind the other."""
     import numpy as np
 
     return np.frombuffer(series, dtype=">f8").astype(np.float64)
 
 
-def _times(row: Row, seen_to: float) -> Measured:
-    ended, began = _values(row["ended"]), _values(row["still"])
-    left_out = int(row["tickets"]) - ended.size - began.size
+def _times(ended: "Values", began: "Values", tickets: int, seen_to: datetime) -> Measured:
+    left_out = tickets - ended.size - began.size
     return Measured(
-        estimate=survival_quantile(ended, (seen_to - began).clip(min=0.0)),
+        estimate=survival_quantile(ended, (seen_to.timestamp() - began).clip(min=0.0)),
         left_out={"not resolved, or time unknown": left_out},
     )
 
 
 def _moments(row: Row) -> Measured:
-    n, total = row["n"], row["total"]
+    n, total = row["n"], Decimal(row["total"])
     # Exact until the root is taken: the difference of two large sums is what floating-point numbers lose.
     spread = float((row["squares"] - total * total / n) / (n - 1)) ** 0.5 if n > 1 else None
     estimate = mean_from_moments(n, float(total / n) if n else None, spread, low=0.0, high=1.0)
@@ -168,7 +176,7 @@ def _correlation(row: Row) -> Measured:
     return Measured(estimate=effect, left_out={"quality or rating unknown": row["tickets"] - len(pairs)})
 
 
-def _pairs(qualities: bytes) -> "NDArray[np.float64]":
+def _pairs(qualities: bytes) -> "Values":
     """Judged quality and rating of each ticket that has both, shape (n, 2)."""
     return _values(qualities).reshape(-1, 2)
 
@@ -267,10 +275,10 @@ def _sentiments(connection: Connection) -> dict[str, int]:
     return {label: row[label] for label in SENTIMENTS}
 
 
-def _quality_by_rating(connection: Connection) -> tuple[tuple[int, ...], ...]:
+def _quality_by_rating(connection: Connection, window: Window) -> tuple[tuple[int, ...], ...]:
     import numpy as np
 
-    quality, rating = _pairs(_of_ai(connection, DEFINITIONS["quality_and_rating"])["qualities"]).T
+    quality, rating = _pairs(_of_ai(connection, DEFINITIONS["quality_and_rating"], window)["qualities"]).T
     fifths = np.minimum(np.floor(quality * 5), 4)
     counted = np.bincount((fifths * 5 + rating - 1).astype(np.int64), minlength=25).reshape(5, 5)
     return tuple(tuple(int(count) for count in row) for row in counted)
@@ -281,8 +289,9 @@ def _cost(connection: Connection) -> tuple[Decimal | None, int]:
     return row["cost"], row["unpriced"]
 
 
-def _of_ai(connection: Connection, sql: str) -> Row:
-    return dict(connection.execute(text(sql), {"taker": "ai"}).mappings().one())
+def _of_ai(connection: Connection, sql: str, window: Window | None = None) -> Row:
+    given = {"taker": "ai", **(window.given() if window else {})}
+    return dict(connection.execute(text(sql), given).mappings().one())
 
 
 def _tracked(connection: Connection, window: Window) -> dict[str, Estimate | None]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from evaluations.rollups import day_bounds
 from evaluations.spend import window_before
-from tasks.store.customer.days import COUNTS, OF_REQUESTS, SERIES
+from tasks.store.customer.days import COUNTS
 from tasks.store.customer.tickets import CLOSED, TRACKED
 
 
@@ -43,8 +43,9 @@ class Window:
 
 
 _OF_DAYS = "day BETWEEN :first AND :last"
-_OF_WINDOW = f"""{_OF_DAYS} AND feature = ANY(:features)
+OF_WINDOW = f"""{_OF_DAYS} AND feature = ANY(:features)
     AND (CAST(:category AS text) IS NULL OR category = CAST(:category AS text))"""
+"""Which facts belong to a window, in a statement that is given `Window.given()`."""
 TICKETS = f"""
 CREATE TEMPORARY TABLE customer_tickets ON COMMIT DROP AS
 SELECT taken_by, outcome, passed_on, outcome IN {CLOSED} AS closed, traceable,
@@ -52,10 +53,10 @@ SELECT taken_by, outcome, passed_on, outcome IN {CLOSED} AS closed, traceable,
        done_on + :recontact_days < CAST(:seen_on AS date) AS due,
        coalesce(back_after <= :recontact_days, false) AS came_back,
        escalation_reason, CAST(sum(tickets) AS integer) AS tickets
-FROM customer_outcomes WHERE {_OF_WINDOW} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+FROM customer_outcomes WHERE {OF_WINDOW} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 UNION ALL
 SELECT taken_by, NULL, false, NULL, false, NULL, false, NULL, CAST(sum(tickets) AS integer)
-FROM customer_silent WHERE {_OF_WINDOW} GROUP BY taken_by
+FROM customer_silent WHERE {OF_WINDOW} GROUP BY taken_by
 """
 _OF_SILENT = {
     "tickets": "sum(tickets)",
@@ -92,34 +93,27 @@ _KINDS = {
 COUNTS_OF_TICKETS = f"""
 CREATE TEMPORARY TABLE customer_counts ON COMMIT DROP AS
 WITH summed AS (
-    SELECT taken_by, {", ".join(f"sum({name}) AS {name}" for name in COUNTS)},
-           {", ".join(f"string_agg({name}, ''::bytea) AS {name}" for name in SERIES)}
-    FROM customer_sums WHERE {_OF_WINDOW} GROUP BY taken_by
+    SELECT taken_by, {", ".join(f"sum({name}) AS {name}" for name in COUNTS)}
+    FROM customer_sums WHERE {OF_WINDOW} GROUP BY taken_by
     UNION ALL
-    SELECT taken_by, {", ".join(_of_silent(name) for name in COUNTS)}, {", ".join("NULL" for _ in SERIES)}
-    FROM customer_silent WHERE {_OF_WINDOW} GROUP BY taken_by
+    SELECT taken_by, {", ".join(_of_silent(name) for name in COUNTS)}
+    FROM customer_silent WHERE {OF_WINDOW} GROUP BY taken_by
 )
-SELECT takers.taken_by, {", ".join(_summed(name, kind) for name, kind in _KINDS.items())},
-       {", ".join(f"coalesce(string_agg(summed.{name}, ''::bytea), '') AS {name}" for name in SERIES)}
+SELECT takers.taken_by, {", ".join(_summed(name, kind) for name, kind in _KINDS.items())}
 FROM (VALUES ('ai'), ('human'), (NULL)) AS takers(taken_by)
 LEFT JOIN summed ON summed.taken_by IS NOT DISTINCT FROM takers.taken_by GROUP BY takers.taken_by
 """
-_REQUEST_COUNTS = tuple(name for name in OF_REQUESTS if name != "seconds")
+_OF_CONTACTS = ("requests", "resolved", "escalated", "rating_n", "rating_sum")
 CONTACTS = f"""
 CREATE TEMPORARY TABLE customer_contacts ON COMMIT DROP AS
 WITH summed AS (
-    SELECT handled_by, requests, resolved, escalated, rating_n, rating_sum, seconds
-    FROM customer_requests WHERE {_OF_WINDOW}
+    SELECT handled_by, {", ".join(f"sum({name}) AS {name}" for name in _OF_CONTACTS)}
+    FROM customer_requests WHERE {OF_WINDOW} GROUP BY handled_by
     UNION ALL
-    SELECT 'ai', tickets, 0, 0, 0, 0, '' FROM customer_silent WHERE {_OF_WINDOW}
+    SELECT 'ai', sum(tickets), 0, 0, 0, 0 FROM customer_silent WHERE {OF_WINDOW}
 )
-SELECT takers.handled_by, coalesce(string_agg(seconds, ''::bytea), '') AS seconds,
-       {
-    ", ".join(
-        f"CAST(coalesce(sum({name}), 0) AS bigint) AS {name}"
-        for name in ("requests", "resolved", "escalated", "rating_n", "rating_sum")
-    )
-}
+SELECT takers.handled_by,
+       {", ".join(f"CAST(coalesce(sum({name}), 0) AS bigint) AS {name}" for name in _OF_CONTACTS)}
 FROM (VALUES ('ai'), ('human')) AS takers(handled_by) LEFT JOIN summed USING (handled_by) GROUP BY takers.handled_by
 """
 """What the formulas of the source documents count."""

@@ -438,7 +438,7 @@ def fingerprint(sql: str) -> str:
 
 
 FINGERPRINTS = {
-    "tickets v2": "4973acf17381",
+    "tickets v2": "a7b76cccd9eb",
     "fcr v2": "25facfb22c1e",
     "resolution v1": "573aa0344443",
     "durable_resolution v2": "d5e87873be25",
@@ -448,16 +448,16 @@ FINGERPRINTS = {
     "csat v1": "69a1d91f2b6f",
     "csat_satisfied v1": "35fdc90eb6f0",
     "csat_response v1": "ec66b3b3d645",
-    "resolution_time_ai v1": "b7ef27961099",
-    "resolution_time_escalated v1": "1365398ff6ba",
+    "resolution_time_ai v1": "2d557ebf3388",
+    "resolution_time_escalated v1": "dcaab87e5143",
     "sentiment v1": "cf15eadf7b62",
     "cost_per_resolution v1": "d0e5430b37de",
     "cost_per_success v1": "3f2d0b190c57",
     "follow_up v1": "3a05087385d0",
-    "quality_and_rating v1": "3ac2b554b8cb",
+    "quality_and_rating v1": "01534eaab764",
     "seed_fcr v1": "be7a160f506a",
     "seed_deflection v1": "e6611dcdb699",
     "seed_escalation v1": "c9cb8681e65d",
     "seed_csat v1": "92dcb80305fa",
-    "seed_resolution_time v1": "8e8fabc2e998",
+    "seed_resolution_time v1": "e4f52ea665cb",
 }
