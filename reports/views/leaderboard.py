@@ -154,9 +154,11 @@ def _ranks(result: BoardResult) -> Figure:
     level = f"{(1 - result.board.alpha) * 100:g}%"
     exact = sum(each.best_rank == each.worst_rank for each in result.board.standings)
     title = (
-        "No rank is certain"
+        "No rank is settled"
         if not exact
-        else f"{count(exact)} of {count(int(last), 'rank')} {'is' if exact == 1 else 'are'} certain"
+        else "Every rank is settled"
+        if exact == last
+        else f"{count(exact)} of {count(int(last), 'rank')} {'is' if exact == 1 else 'are'} settled"
     )
     return figure(
         "fig-ranks",
@@ -240,7 +242,7 @@ def _percentile(result: BoardResult, standing: Standing) -> Cell:
     if found is None:
         return Cell("no history")
     within = f"{100 * found.low:.0f}–{100 * found.high:.0f}% of {count(found.n, 'run')}"
-    return Cell(f"above {100 * found.value:.0f}%", found.value, note=within)
+    return Cell(f"better than {100 * found.value:.0f}%", found.value, note=within)
 
 
 def _ties(result: BoardResult) -> Table:

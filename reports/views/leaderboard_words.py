@@ -246,7 +246,7 @@ def kpis(result: BoardResult) -> tuple[Kpi, ...]:
     best, apart = models[0], sum(each.ahead is not None for each in board.pairings)
     made = [
         Kpi(
-            label="Highest score",
+            label="Best score",
             value=score(best.value, result.unit),
             note=f"{name(best.model)}, n = {count(best.n)}",
         ),
@@ -307,7 +307,7 @@ def method(result: BoardResult) -> tuple[str, ...]:
     ]
     if board.claim is not None:
         made.append(
-            "What to expect on new cases is the highest score drawn towards the mean of the models, by as much as "
+            "What to expect on new cases is the best score drawn towards the mean of the models, by as much as "
             "chance explains their differences (hierarchical normal model)."
         )
     if result.judged and result.at_equal_length:

@@ -81,7 +81,7 @@ def test_the_first_screen_is_short_and_every_score_has_its_n() -> None:
     assert [cell.text for cell in unscored] == ["–", "–", "–", "–", "7"]
     assert unscored[-1].note == "3 failed"
     assert "7 answers of 1 model without a score: counted, never a zero." in said(view)
-    assert all("n = " in kpi.note or kpi.label != "Highest score" for kpi in view.page.kpis)
+    assert all("n = " in kpi.note or kpi.label != "Best score" for kpi in view.page.kpis)
 
 
 def test_every_number_of_the_tables_is_that_of_the_board() -> None:
