@@ -167,17 +167,20 @@ def measured_side(values: "Mapping[CaseMetric, Floats]", quality: Estimate | Non
 
 
 def _quantile(values: "Floats", q: float) -> Estimate | None:
-    """A quantile between two values of the sample; None for fewer than two, or too few for bounds on both sides."""
+    """A quantile between two values of the sample; too few for both bounds leave it open above.
+
+    None where no value of so many would lie beyond it: below 20 for the 95th percentile.
+    """
     import numpy as np
 
-    ranks = quantile_ranks(values.size, q) if values.size > 1 else None
-    if ranks is None:
+    if values.size < 2 or values.size * (1 - q) < 1 - 1e-9:
         return None
     ordered = np.sort(values)
+    ranks = quantile_ranks(values.size, q)
     return Estimate(
         value=float(np.quantile(ordered, q)),
-        low=float(ordered[ranks[0] - 1]),
-        high=float(ordered[ranks[1] - 1]),
+        low=float(ordered[ranks[0] - 1 if ranks else 0]),
+        high=float(ordered[ranks[1] - 1]) if ranks else float("inf"),
         n=values.size,
         method="order statistics",
     )

@@ -136,7 +136,7 @@ def _comparison(
 ) -> ModelComparison:
     table = tables[0] if tables else None
     feature = asked.feature or (next(iter(table.values())).feature if table else None)
-    values, positions = _values(connection, table) if table else ({}, [])
+    values, positions = values_of(connection, table) if table else ({}, [])
     boards = boards_of(values)
     known = _known(connection, asked, names, table, feature)
     sides = tuple(_side(name, known, values.get(name, {}), boards.get("pass_rate"), asked.use_case) for name in names)
@@ -238,7 +238,7 @@ def _side(
     )
 
 
-def _values(
+def values_of(
     connection: Connection, table: Shared
 ) -> "tuple[dict[str, dict[CaseMetric, NDArray[np.float64]]], list[int]]":
     """Every metric of every model on one order of cases: those that have a verdict under all of them."""

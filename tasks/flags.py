@@ -20,6 +20,7 @@ from tasks.settings import settings
 from tasks.store.database import transaction
 from tasks.store.deployments import StoredDeployment, canaries_of, live_deployments
 from tasks.store.experiments import StoredExperiment, hold_flags, latest_live, running_since
+from tasks.store.selections import published_selections
 from tasks.whole_files import write_whole
 
 
@@ -80,7 +81,7 @@ def flags_of(connection: Connection, environment: str) -> list[Flag]:
     canaries = canaries_of(connection, environment)
     experiments = {each.spec.feature: each for each in latest_live(connection, environment)}
     running = running_since(connection, [each.id for each in experiments.values() if each.status == "running"])
-    selections = _selections(connection, environment)
+    selections = _selections(connection, environment, live)
     found = (
         flag_of(
             Sources(
@@ -132,7 +133,16 @@ def _split(experiment: StoredExperiment, since: datetime | None) -> Split | None
     )
 
 
-def _selections(connection: Connection, environment: str) -> Mapping[str, Selection]:
-    """What policies chose, by feature: nothing chooses yet."""
-    del connection, environment
-    return {}
+def _selections(
+    connection: Connection, environment: str, live: Mapping[str, StoredDeployment]
+) -> Mapping[str, Selection]:
+    """What policies chose, by feature. A deployment that came later was made of another bundle: it ends a selection."""
+    return {
+        feature: Selection(bundle=each.bundle, policy=each.policy, since=each.at)
+        for feature, each in published_selections(connection, environment).items()
+        if each.bundle is not None and not _deployed_after(live.get(feature), each.at)
+    }
+
+
+def _deployed_after(deployment: StoredDeployment | None, moment: datetime) -> bool:
+    return deployment is not None and deployment.deployed_at is not None and deployment.deployed_at > moment

@@ -231,11 +231,13 @@ def deployed_features(connection: Connection) -> list[str]:
 
 
 def environments_in_use(connection: Connection) -> list[str]:
-    """Environments for which flags are published: those with a deployment, or with a live experiment that began."""
+    """Environments for which flags are published: those with a deployment, a live experiment that began,
+    or a selection."""
     rows = connection.execute(
         text("""
             SELECT environment FROM deployments
             UNION SELECT environment FROM experiments WHERE design = 'live_split' AND started_at IS NOT NULL
+            UNION SELECT environment FROM selections WHERE published
             ORDER BY 1
         """)
     )

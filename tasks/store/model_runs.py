@@ -61,6 +61,18 @@ def features_tested(connection: Connection) -> list[str]:
     )
 
 
+def prompt_tokens_p95(connection: Connection, answers_of: Iterable[UUID]) -> int | None:
+    """How long 95% of the prompts of these runs were at most, as providers counted; None where none did."""
+    found = connection.execute(
+        text("""
+            SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY input_tokens + cached_tokens + cache_write_tokens)
+            FROM answers WHERE run_id = ANY(:runs) AND usage_known AND NOT superseded
+        """),
+        {"runs": list(answers_of)},
+    ).scalar_one()
+    return None if found is None else int(found)
+
+
 Shared = Mapping[str, Seat]
 """Model, as it was asked for -> where it sat."""
 

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
 from evaluations.cost_scenarios import DayUse
 from evaluations.pricing import TOKEN_CLASSES, TokenClass
-from evaluations.rollups import TOKENS
+from evaluations.roi import DAYS_A_MONTH
+from evaluations.rollups import PROMPT_TOKENS, TOKENS, day_bounds
+from evaluations.selection import Shape
+from tasks.store.rollups import timezone_of
 
 _CLASS_OF_COLUMN: dict[str, TokenClass] = {f"{name}_tokens": name for name in TOKEN_CLASSES}
 assert set(TOKENS) == set(_CLASS_OF_COLUMN), set(TOKENS) ^ set(_CLASS_OF_COLUMN)
@@ -63,3 +67,30 @@ def daily_use(
     }
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return tuple(found.get(day, DayUse(day=day, requests=0)) for day in days)
+
+
+def request_shape(connection: Connection, feature: str, first: date, last: date) -> Shape | None:
+    """What the requests of these days are like; None where there are none (any more)."""
+    timezone = timezone_of(connection)
+    prompt = " + ".join(PROMPT_TOKENS)
+    row = connection.execute(
+        text(f"""
+            SELECT count(*) AS rows,
+                   percentile_disc(0.95) WITHIN GROUP (ORDER BY {prompt}) FILTER (WHERE usage_known) AS p95,
+                   avg(CAST(service_tier IN ('batch', 'flex') AS int)) FILTER (WHERE service_tier IS NOT NULL) AS batch
+            FROM requests WHERE feature = :feature AND at >= :begins AND at < :ends
+        """),
+        {
+            "feature": feature,
+            "begins": day_bounds(first, timezone)[0],
+            "ends": day_bounds(last, timezone)[1],
+        },
+    ).one()
+    if not row.rows:
+        return None
+    return Shape(
+        rows=row.rows,
+        prompt_tokens_p95=None if row.p95 is None else int(row.p95),
+        a_month=Decimal(row.rows) / ((last - first).days + 1) * DAYS_A_MONTH,
+        batch_share=None if row.batch is None else float(row.batch),
+    )

@@ -3,7 +3,8 @@
 Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
 traffic.py, those of rollups in rollup_tables.py and customer_tables.py, of experiments in experiment_tables.py, of the
 model registry in model_tables.py, of benchmarks in benchmark_tables.py, of deployments in deployment_tables.py, that
-of reviews in review_tables.py; naming them here makes `Base.metadata` whole for whoever imports this module.
+of reviews in review_tables.py, of selections in selection_tables.py; naming them here makes `Base.metadata` whole for
+whoever imports this module.
 """
 
 from datetime import date
@@ -31,6 +32,7 @@ from tasks.store import (
     model_tables,
     review_tables,
     rollup_tables,
+    selection_tables,
     traffic,
 )
 from tasks.store.columns import (
@@ -57,6 +59,7 @@ __all__ = [
     "model_tables",
     "review_tables",
     "rollup_tables",
+    "selection_tables",
     "traffic",
 ]
 

@@ -15,6 +15,7 @@ KNOWN: tuple[str, ...] = (
     "0012",
     "0013",
     "0014",
+    "0015",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

@@ -1,0 +1,396 @@
+"""Selecting a model for a feature: by a policy, from what is measured, always the same way, and with every reason.
+
+What a workload is like (complexity, volume, urgency, accuracy, sensitivity to cost) becomes numbers by the policy. A
+candidate has to meet every one of them, and what is not known does not meet anything. Of those that do, the cheapest is
+taken whose quality is as near to the best as the sensitivity to cost asks. So nothing that would do is at once as cheap
+and better: whatever would be, would be taken instead.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Literal, get_args
+
+from evaluations.estimates import Estimate
+from evaluations.models import CAPABILITIES, Model
+from evaluations.wording import count, duration, money, percent
+
+Complexity = Literal["low", "medium", "high"]
+Volume = Literal["light", "moderate", "heavy"]
+Urgency = Literal["real_time", "near_real_time", "batch"]
+Accuracy = Literal["basic", "standard", "high", "critical"]
+Sensitivity = Literal["low", "medium", "high"]
+COMPLEXITIES: tuple[Complexity, ...] = get_args(Complexity)
+VOLUMES: tuple[Volume, ...] = get_args(Volume)
+URGENCIES: tuple[Urgency, ...] = get_args(Urgency)
+ACCURACIES: tuple[Accuracy, ...] = get_args(Accuracy)
+SENSITIVITIES: tuple[Sensitivity, ...] = get_args(Sensitivity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Characteristics:
+    """What a workload is like, in words."""
+
+    complexity: Complexity = "medium"
+    volume: Volume = "moderate"
+    urgency: Urgency = "real_time"
+    accuracy: Accuracy = "standard"
+    cost_sensitivity: Sensitivity = "medium"
+    needs: tuple[str, ...] = ()
+    """Capabilities that it cannot do without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What rows say of a workload: requests of a feature, or cases of a dataset. None is not known."""
+
+    rows: int
+    prompt_tokens_p95: int | None = None
+    a_month: Decimal | None = None
+    """Requests; None for cases, which come at no rate."""
+    batch_share: float | None = None
+    """Of the requests, those that were sent by the batch service."""
+    images: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the words mean in numbers, and who may be chosen."""
+
+    name: str = "standard"
+    quality_at_least: Mapping[Accuracy, float] = field(
+        default_factory=lambda: {"basic": 0.5, "standard": 0.7, "high": 0.85, "critical": 0.95}
+    )
+    """Share of cases that pass: the lower end of the 95% interval has to reach it."""
+    p95_ms: Mapping[Urgency, float | None] = field(
+        default_factory=lambda: {"real_time": 3_000.0, "near_real_time": 15_000.0, "batch": None}
+    )
+    """The slowest answers; None: they may take their time."""
+    prompt_tokens: Mapping[Complexity, int] = field(
+        default_factory=lambda: {"low": 2_000, "medium": 16_000, "high": 100_000}
+    )
+    """The longest prompts, which the context window has to hold."""
+    requests_a_month: Mapping[Volume, int] = field(
+        default_factory=lambda: {"light": 10_000, "moderate": 100_000, "heavy": 1_000_000}
+    )
+    """What a month is reckoned with where no traffic was measured, and up to where a volume has that name."""
+    errors_at_most: float = 0.05
+    """A candidate is out once its error rate is shown to be higher."""
+    may_give_up: Mapping[Sensitivity, float | None] = field(
+        default_factory=lambda: {"low": 0.0, "medium": 0.03, "high": None}
+    )
+    """How much quality, in the unit of shares, may be given up for a lower cost; None: whatever the floor allows."""
+    candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Feature -> the models that may serve it; for others all that were measured for the feature."""
+
+    @property
+    def version(self) -> str:
+        """The beginning of the hash of all that it says."""
+        said = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def characteristics_of(shape: Shape, policy: Policy, given: Mapping[str, object]) -> tuple[Characteristics, list[str]]:
+    """What rows tell of a workload, `given` going before it; and for each characteristic where it comes from.
+
+    How right answers have to be and how much their cost matters no row says: these are given, or as the defaults are.
+
+    >>> shape = Shape(rows=900, prompt_tokens_p95=1800, a_month=Decimal(40_000), batch_share=0.0)
+    >>> found, why = characteristics_of(shape, Policy(), {"accuracy": "high"})
+    >>> found.complexity, found.volume, found.urgency, found.accuracy
+    ('low', 'moderate', 'real_time', 'high')
+    """
+    default = Characteristics()
+    told: dict[str, tuple[object, str]] = {
+        "complexity": (default.complexity, "assumed"),
+        "volume": (default.volume, "assumed"),
+        "urgency": (default.urgency, "assumed"),
+        "accuracy": (default.accuracy, "assumed"),
+        "cost_sensitivity": (default.cost_sensitivity, "assumed"),
+        "needs": (("vision",) if shape.images else (), "prompts with images" if shape.images else "assumed"),
+    }
+    if (tokens := shape.prompt_tokens_p95) is not None:
+        fits: Complexity = next((each for each in COMPLEXITIES if tokens <= policy.prompt_tokens[each]), "high")
+        told["complexity"] = (fits, f"95% of prompts have up to {tokens:,} tokens")
+    if shape.a_month is not None:
+        much: Volume = next((each for each in VOLUMES if shape.a_month <= policy.requests_a_month[each]), "heavy")
+        told["volume"] = (much, f"{shape.a_month:,.0f} requests a month")
+    if shape.batch_share is not None and shape.batch_share > 0.5:
+        told["urgency"] = ("batch", f"{percent(shape.batch_share)} of requests went by the batch service")
+    told |= {name: (value, "given") for name, value in given.items() if value is not None}
+    found = Characteristics(**{name: value for name, (value, _) in told.items()})  # type: ignore[arg-type]
+    return found, [f"{name.replace('_', ' ')} {_said(value)}: {why}" for name, (value, why) in told.items() if value]
+
+
+def _said(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value).replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What every choice has to meet."""
+
+    quality_at_least: float
+    p95_at_most_ms: float | None
+    context_at_least: int
+    errors_at_most: float
+    needs: tuple[str, ...] = ()
+    month_at_most: Decimal | None = None
+    """US dollars; None: no limit."""
+    providers: tuple[str, ...] | None = None
+    """Those that the environment allows; None: every one."""
+    registered: bool = False
+    """Whether only models of the registry may be chosen."""
+    may_give_up: float | None = None
+    on: date
+
+
+def constraints_of(
+    asked: Characteristics,
+    policy: Policy,
+    on: date,
+    *,
+    month_at_most: Decimal | None = None,
+    providers: Sequence[str] | None = None,
+    registered: bool = False,
+    longest_prompt: int | None = None,
+) -> Constraints:
+    """The numbers behind the words. `longest_prompt`, where it was measured, goes before what its word means."""
+    return Constraints(
+        quality_at_least=policy.quality_at_least[asked.accuracy],
+        p95_at_most_ms=policy.p95_ms[asked.urgency],
+        context_at_least=policy.prompt_tokens[asked.complexity] if longest_prompt is None else longest_prompt,
+        errors_at_most=policy.errors_at_most,
+        needs=asked.needs,
+        month_at_most=month_at_most,
+        providers=None if providers is None else tuple(providers),
+        registered=registered,
+        may_give_up=policy.may_give_up[asked.cost_sensitivity],
+        on=on,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What is known of a model for a feature. None was not measured."""
+
+    model: str
+    registry: Model | None = None
+    quality: Estimate | None = None
+    """On the same cases as that of the other candidates."""
+    p95_ms: Estimate | None = None
+    """Of the feature's requests where it serves it, else of the cases."""
+    errors: Estimate | None = None
+    """Likewise."""
+    live: bool = False
+    """Whether latency and errors are those of production."""
+    month: Decimal | None = None
+    """US dollars; None when unpriced."""
+    longest_prompt: int = 0
+    """Tokens of the longest prompt that it is known to have answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One constraint held against one candidate."""
+
+    name: str
+    holds: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """One candidate: what was checked, and why it was chosen or not."""
+
+    candidate: Candidate
+    checks: tuple[Check, ...]
+    chosen: bool
+    why: str
+
+    @property
+    def qualifies(self) -> bool:
+        return all(check.holds for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """What the policy chose for a feature, and everything it looked at."""
+
+    feature: str
+    asked: Characteristics
+    because: tuple[str, ...]
+    """Where each characteristic comes from."""
+    constraints: Constraints
+    considered: tuple[Considered, ...]
+    """The chosen one first, then by cost."""
+    policy: str
+    policy_version: str
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """None when no candidate meets every constraint."""
+        return next((each.candidate for each in self.considered if each.chosen), None)
+
+    @property
+    def sentence(self) -> str:
+        """The choice in one line."""
+        if self.chosen is None:
+            return f"No model qualifies for {self.feature}: {'; '.join(_short(each) for each in self.considered[:3])}."
+        chosen = next(each for each in self.considered if each.chosen)
+        return f"{chosen.candidate.model} for {self.feature}: {chosen.why}."
+
+
+def select_model(
+    feature: str,
+    asked: Characteristics,
+    candidates: Sequence[Candidate],
+    constraints: Constraints,
+    policy: Policy,
+    because: Sequence[str] = (),
+) -> Selected:
+    """The policy's choice. The same candidates give the same choice, in whatever order they come."""
+    checked = {each.model: (each, checks_of(each, constraints)) for each in candidates}
+    fit = [each for each, checks in checked.values() if all(check.holds for check in checks)]
+    best = max((_quality(each) for each in fit), default=0.0)
+    floor = None if constraints.may_give_up is None else best - constraints.may_give_up
+    near = [each for each in fit if floor is None or _quality(each) >= floor - 1e-12]
+    chosen = min(near, key=_place, default=None)
+    considered = [
+        Considered(
+            candidate=each,
+            checks=checks,
+            chosen=each is chosen,
+            why=_why(each, checks, chosen, best, near, constraints),
+        )
+        for each, checks in checked.values()
+    ]
+    considered.sort(key=lambda each: (not each.chosen, not each.qualifies, _place(each.candidate)))
+    return Selected(
+        feature=feature,
+        asked=asked,
+        because=tuple(because),
+        constraints=constraints,
+        considered=tuple(considered),
+        policy=policy.name,
+        policy_version=policy.version,
+    )
+
+
+def _place(candidate: Candidate) -> tuple[bool, Decimal, float, str]:
+    """The cheapest first, of equally dear ones the better, then by name; the unpriced last."""
+    return candidate.month is None, candidate.month or Decimal(0), -_quality(candidate), candidate.model
+
+
+def _quality(candidate: Candidate) -> float:
+    return candidate.quality.value if candidate.quality is not None else -1.0
+
+
+def checks_of(candidate: Candidate, constraints: Constraints) -> tuple[Check, ...]:
+    """Every constraint that was asked for. What is not known does not hold."""
+    checks = [
+        _quality_check(candidate, constraints),
+        _cost_check(candidate, constraints),
+        _context_check(candidate, constraints),
+        _errors_check(candidate, constraints),
+        _life_check(candidate, constraints),
+        *(_need_check(candidate, name) for name in constraints.needs),
+    ]
+    if constraints.p95_at_most_ms is not None:
+        checks.insert(1, _latency_check(candidate, constraints.p95_at_most_ms))
+    if constraints.providers is not None:
+        provider = candidate.model.partition("/")[0]
+        allowed = provider in constraints.providers
+        said = f"provider {provider} is {'' if allowed else 'not '}allowed there"
+        checks.append(Check(name="provider", holds=allowed, said=said))
+    return tuple(checks)
+
+
+def _quality_check(candidate: Candidate, constraints: Constraints) -> Check:
+    found, least = candidate.quality, constraints.quality_at_least
+    if found is None:
+        return Check(name="quality", holds=False, said="quality not measured on the cases")
+    said = f"shown to pass {percent(found.low)} of cases or more (n = {count(found.n)}); {percent(least)} asked"
+    return Check(name="quality", holds=found.low >= least, said=said)
+
+
+def _latency_check(candidate: Candidate, most: float) -> Check:
+    if candidate.p95_ms is None:
+        return Check(name="latency", holds=False, said="latency not measured")
+    where = "production" if candidate.live else "the cases"
+    said = f"p95 {duration(candidate.p95_ms.value)} in {where}; at most {duration(most)} asked"
+    return Check(name="latency", holds=candidate.p95_ms.value <= most, said=said)
+
+
+def _cost_check(candidate: Candidate, constraints: Constraints) -> Check:
+    if candidate.month is None:
+        return Check(name="cost", holds=False, said="unpriced")
+    most = constraints.month_at_most
+    said = f"{money(candidate.month)} a month" + ("" if most is None else f"; at most {money(most)} asked")
+    return Check(name="cost", holds=most is None or candidate.month <= most, said=said)
+
+
+def _context_check(candidate: Candidate, constraints: Constraints) -> Check:
+    wanted = constraints.context_at_least
+    window = candidate.registry.limits.context_tokens if candidate.registry is not None else None
+    if window is not None:
+        said = f"context of {window:,} tokens; {wanted:,} asked"
+        return Check(name="context", holds=window >= wanted, said=said)
+    longest = candidate.longest_prompt
+    said = f"context window not stated; it answered prompts of up to {longest:,} tokens; {wanted:,} asked"
+    return Check(name="context", holds=longest >= wanted, said=said)
+
+
+def _errors_check(candidate: Candidate, constraints: Constraints) -> Check:
+    """Out only where it is shown to be unhealthy: a few errors of a few requests show nothing."""
+    if candidate.errors is None:
+        return Check(name="health", holds=False, said="errors not measured")
+    most, found = constraints.errors_at_most, candidate.errors
+    where = "production" if candidate.live else "the cases"
+    said = f"{percent(found.value)} errors in {where} (n = {count(found.n)}); at most {percent(most)} asked"
+    return Check(name="health", holds=found.low <= most, said=said)
+
+
+def _life_check(candidate: Candidate, constraints: Constraints) -> Check:
+    if candidate.registry is None:
+        said = "not in the registry" + ("" if constraints.registered else ": its life cycle is not stated")
+        return Check(name="life cycle", holds=not constraints.registered, said=said)
+    life = candidate.registry.life_cycle(constraints.on)
+    last = candidate.registry.retires_on
+    return Check(name="life cycle", holds=life != "retired", said=life if last is None else f"{life}, until {last}")
+
+
+def _need_check(candidate: Candidate, name: str) -> Check:
+    holds = candidate.registry.can(name) if candidate.registry is not None else None
+    word = {True: CAPABILITIES[name], False: f"does not: {CAPABILITIES[name]}", None: f"{name} not stated"}[holds]
+    return Check(name=name, holds=holds is True, said=word)
+
+
+def _why(
+    each: Candidate,
+    checks: Sequence[Check],
+    chosen: Candidate | None,
+    best: float,
+    near: Sequence[Candidate],
+    constraints: Constraints,
+) -> str:
+    if refused := [check.said for check in checks if not check.holds]:
+        return "; ".join(refused)
+    assert chosen is not None
+    assert each.month is not None
+    gives = constraints.may_give_up
+    if each is chosen:
+        within = "meets every constraint" if gives is None else f"is within {gives * 100:g} points of the best"
+        return f"the cheapest that {within}, {money(each.month)} a month, passes {percent(_quality(each))} of cases"
+    if each not in near:
+        return f"passes {percent(_quality(each))}, {100 * (best - _quality(each)):.1f} points below the best"
+    if each.month == chosen.month:
+        return "as dear as the chosen one, and not better"
+    return f"qualifies, and costs {money(each.month - (chosen.month or Decimal(0)))} more a month"
+
+
+def _short(each: Considered) -> str:
+    return f"{each.candidate.model}: {each.why}"

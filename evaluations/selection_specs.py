@@ -1,0 +1,75 @@
+"""The selection policy file: what the words for a workload mean in numbers, and who may be chosen.
+
+name: careful
+quality_at_least: {standard: 0.8}
+p95_ms: {real_time: 1500, batch: null}
+may_give_up: {medium: 0.02}
+candidates:
+  chatbot: [openai/gpt-4o, openai/gpt-4o-mini]
+
+What is left out stays as the policy is that Assay ships.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from evaluations.errors import AssayError
+from evaluations.selection import Accuracy, Complexity, Policy, Sensitivity, Urgency, Volume
+from evaluations.specs import Name, Spec, one_or_many
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(gt=0)]
+
+
+class PolicySpec(Spec):
+    """A selection policy as it is written down."""
+
+    name: Name = Field(default="standard", description="What reports and flags call it.")
+    quality_at_least: dict[Accuracy, Share] = Field(default_factory=dict)
+    p95_ms: dict[Urgency, Milliseconds | None] = Field(default_factory=dict)
+    prompt_tokens: dict[Complexity, Whole] = Field(default_factory=dict)
+    requests_a_month: dict[Volume, Whole] = Field(default_factory=dict)
+    errors_at_most: Share | None = None
+    may_give_up: dict[Sensitivity, Share | None] = Field(default_factory=dict)
+    candidates: dict[str, Annotated[tuple[str, ...], BeforeValidator(one_or_many), Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> "PolicySpec":
+        policy = self.policy
+        for name in ("quality_at_least", "prompt_tokens", "requests_a_month"):
+            values = list(getattr(policy, name).values())
+            if any(low > high for low, high in pairwise(values)):
+                raise ValueError(f"`{name}` has to rise from word to word; it is {values}")
+        return self
+
+    @property
+    def policy(self) -> Policy:
+        """With what Assay ships for whatever is left out."""
+        base = Policy()
+        return Policy(
+            name=self.name,
+            quality_at_least={**base.quality_at_least, **self.quality_at_least},
+            p95_ms={**base.p95_ms, **self.p95_ms},
+            prompt_tokens={**base.prompt_tokens, **self.prompt_tokens},
+            requests_a_month={**base.requests_a_month, **self.requests_a_month},
+            errors_at_most=base.errors_at_most if self.errors_at_most is None else self.errors_at_most,
+            may_give_up={**base.may_give_up, **self.may_give_up},
+            candidates=dict(self.candidates),
+        )
+
+
+def read_policy(document: Mapping[str, Any], file: str) -> Policy:
+    """The policy of a file's content. Raises AssayError that says which key cannot be used."""
+    try:
+        return PolicySpec.model_validate(document).policy
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise AssayError(f"{file}: {f'{place}: ' if place else ''}{said}.") from problem

@@ -1,0 +1,100 @@
+"""Selections in the store: added, never changed; the last published one of a feature is what its flag hears."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSelection:
+    """What was chosen, before it is written down."""
+
+    feature: str
+    environment: str
+    model: str | None
+    bundle: Mapping[str, Any] | None
+    published: bool
+    withdrawn: bool = False
+    policy: str
+    policy_version: str
+    explanation: Mapping[str, Any]
+    as_of: date
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSelection:
+    """A selection as it was written down."""
+
+    id: int
+    feature: str
+    environment: str
+    model: str | None
+    bundle: Mapping[str, Any] | None
+    published: bool
+    withdrawn: bool
+    policy: str
+    policy_version: str
+    why: str
+    actor: str
+    at: datetime
+
+
+_COLUMNS = """id, feature, environment, model, bundle, published, withdrawn, policy, policy_version, why, actor,
+    recorded_at AS at"""
+
+
+def save_selection(connection: Connection, new: NewSelection, actor: str) -> StoredSelection:
+    """Write a selection down."""
+    row = connection.execute(
+        text(f"""
+            INSERT INTO selections (feature, environment, model, bundle, published, withdrawn, policy, policy_version,
+                explanation, as_of, why, actor)
+            VALUES (:feature, :environment, :model, CAST(:bundle AS jsonb), :published, :withdrawn, :policy,
+                :policy_version, CAST(:explanation AS jsonb), :as_of, :why, :actor)
+            RETURNING {_COLUMNS}
+        """),
+        {
+            "feature": new.feature,
+            "environment": new.environment,
+            "model": new.model,
+            "bundle": None if new.bundle is None else json.dumps(dict(new.bundle)),
+            "published": new.published,
+            "withdrawn": new.withdrawn,
+            "policy": new.policy,
+            "policy_version": new.policy_version,
+            "explanation": json.dumps(dict(new.explanation)),
+            "as_of": new.as_of,
+            "why": new.why,
+            "actor": actor,
+        },
+    ).one()
+    return StoredSelection(**row._mapping)
+
+
+def published_selections(connection: Connection, environment: str) -> dict[str, StoredSelection]:
+    """By feature, what was published last and not withdrawn since."""
+    rows = connection.execute(
+        text(f"""
+            SELECT DISTINCT ON (feature) {_COLUMNS} FROM selections
+            WHERE environment = :environment AND published ORDER BY feature, id DESC
+        """),
+        {"environment": environment},
+    )
+    return {row.feature: StoredSelection(**row._mapping) for row in rows if not row.withdrawn}
+
+
+def list_selections(connection: Connection, feature: str | None = None, limit: int = 20) -> list[StoredSelection]:
+    """Selections, the latest first."""
+    rows = connection.execute(
+        text(f"""
+            SELECT {_COLUMNS} FROM selections WHERE CAST(:feature AS text) IS NULL OR feature = :feature
+            ORDER BY id DESC LIMIT :limit
+        """),
+        {"feature": feature, "limit": limit},
+    )
+    return [StoredSelection(**row._mapping) for row in rows]

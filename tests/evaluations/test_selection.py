@@ -1,0 +1,248 @@
+"""Selection: the choice meets every constraint, lies on the frontier of those that do, and depends on nothing else."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluations.errors import AssayError
+from evaluations.estimates import Estimate
+from evaluations.frontier import Point, placed
+from evaluations.models import Capability, Finding, Limits, Model
+from evaluations.selection import (
+    ACCURACIES,
+    COMPLEXITIES,
+    SENSITIVITIES,
+    URGENCIES,
+    Candidate,
+    Characteristics,
+    Policy,
+    Selected,
+    Shape,
+    characteristics_of,
+    checks_of,
+    constraints_of,
+    select_model,
+)
+from evaluations.selection_specs import read_policy
+
+ON = date(2026, 6, 1)
+POLICY = Policy()
+
+
+def share(value: float, half: float = 0.02, n: int = 400) -> Estimate:
+    return Estimate(value=value, low=max(value - half, 0.0), high=min(value + half, 1.0), n=n)
+
+
+def registered(name: str, **given: Any) -> Model:
+    return Model(name=name, provider=name.partition("/")[0], mode="chat", **given)
+
+
+def a_candidate(name: str, month: str | None, quality: float | None, **given: Any) -> Candidate:
+    context = given.pop("context", 128_000)
+    return Candidate(
+        model=name,
+        registry=given.pop("registry", registered(name, limits=Limits(context_tokens=context))),
+        quality=None if quality is None else share(quality),
+        p95_ms=given.pop("p95_ms", Estimate(value=900.0, low=850.0, high=990.0, n=400)),
+        errors=given.pop("errors", share(0.01, 0.01)),
+        month=None if month is None else Decimal(month),
+        **given,
+    )
+
+
+def selected(*candidates: Candidate, asked: Characteristics | None = None, **limits: Any) -> Selected:
+    asked = asked or Characteristics()
+    return select_model("chatbot", asked, candidates, constraints_of(asked, POLICY, ON, **limits), POLICY)
+
+
+def chosen(found: Selected) -> str | None:
+    return None if found.chosen is None else found.chosen.model
+
+
+LARGE = a_candidate("a/large", "900", 0.97)
+MIDDLE = a_candidate("a/middle", "300", 0.95)
+SMALL = a_candidate("a/small", "40", 0.80)
+SLOW = a_candidate("a/slow", "20", 0.96, p95_ms=Estimate(value=20_000.0, low=1.0, high=30_000.0, n=400))
+
+
+@pytest.mark.parametrize(
+    ("workload", "wanted"),
+    [
+        ({}, "a/middle"),
+        ({"cost_sensitivity": "high"}, "a/small"),
+        ({"cost_sensitivity": "low"}, "a/large"),
+        ({"accuracy": "high", "cost_sensitivity": "high"}, "a/middle"),
+        ({"accuracy": "critical", "cost_sensitivity": "high"}, "a/large"),
+        ({"urgency": "batch", "accuracy": "high", "cost_sensitivity": "high"}, "a/slow"),
+        ({"urgency": "near_real_time", "accuracy": "high"}, "a/middle"),
+        ({"urgency": "batch"}, "a/slow"),
+    ],
+)
+def test_labelled_workloads_get_the_model_that_a_person_would_name(workload: dict[str, Any], wanted: str) -> None:
+    policy = replace(POLICY, quality_at_least={**POLICY.quality_at_least, "critical": 0.95})
+    asked = Characteristics(**workload)
+    found = select_model(
+        "chatbot", asked, (LARGE, MIDDLE, SMALL, SLOW), constraints_of(asked, policy, ON), policy
+    )  # fmt: skip
+    assert chosen(found) == wanted
+
+
+def test_every_choice_meets_every_constraint_and_is_on_the_frontier_of_those_that_do() -> None:
+    """S1-62, against a search through all candidates and the frontier's own code, in 1,440 worlds."""
+    random = np.random.default_rng(7)
+    choices = 0
+    for _ in range(20):
+        candidates = [
+            a_candidate(
+                f"p{random.integers(4) % 3}/m{n}",
+                None if random.random() < 0.1 else str(int(random.integers(1, 400))),
+                None if random.random() < 0.1 else float(random.integers(10, 20)) / 20,
+                context=int(random.choice([1_000, 20_000, 200_000, 200_000])),
+                p95_ms=None if random.random() < 0.1 else Estimate(
+                    value=float(random.choice([500, 5_000, 60_000])), low=0, high=1e6, n=50
+                ),
+                errors=share(float(random.choice([0.0, 0.0, 0.2])), 0.01),
+            )
+            for n in range(int(random.integers(0, 14)))
+        ]  # fmt: skip
+        for accuracy, urgency, sensitivity in product(ACCURACIES, URGENCIES, SENSITIVITIES):
+            for complexity in COMPLEXITIES[:2]:
+                asked = Characteristics(
+                    accuracy=accuracy, urgency=urgency, cost_sensitivity=sensitivity, complexity=complexity
+                )
+                limits = constraints_of(asked, POLICY, ON, month_at_most=Decimal(300), providers=["p0", "p1"])
+                found = select_model("f", asked, candidates, limits, POLICY)
+                fit = [each for each in candidates if meets(each, asked)]
+                assert (found.chosen is None) == (not fit)
+                if found.chosen is None:
+                    continue
+                choices += 1
+                assert found.chosen in fit
+                points = [Point(name=each.model, cost=each.month, quality=each.quality) for each in fit]
+                standing = {each.point.name: each.standing for each in placed(points)}
+                assert standing[found.chosen.model] == "frontier"
+                again = select_model("f", asked, candidates[::-1], limits, POLICY)
+                assert again == found
+    assert choices > 200
+
+
+def meets(each: Candidate, asked: Characteristics) -> bool:
+    """The constraints, written down a second time."""
+    quality, p95 = each.quality, POLICY.p95_ms[asked.urgency]
+    assert each.registry is not None
+    assert each.errors is not None
+    return (
+        quality is not None
+        and quality.low >= POLICY.quality_at_least[asked.accuracy]
+        and each.month is not None
+        and each.month <= 300
+        and (p95 is None or (each.p95_ms is not None and each.p95_ms.value <= p95))
+        and (each.registry.limits.context_tokens or 0) >= POLICY.prompt_tokens[asked.complexity]
+        and each.errors.low <= 0.05
+        and each.model.startswith(("p0/", "p1/"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidate", "said"),
+    [
+        (a_candidate("a/m", "1", None), "quality not measured on the cases"),
+        (a_candidate("a/m", None, 0.9), "unpriced"),
+        (a_candidate("a/m", "1", 0.9, p95_ms=None), "latency not measured"),
+        (a_candidate("a/m", "1", 0.9, errors=None), "errors not measured"),
+        (a_candidate("a/m", "1", 0.9, registry=registered("a/m")), "context window not stated"),
+    ],
+)
+def test_what_is_not_known_meets_no_constraint(candidate: Candidate, said: str) -> None:
+    found = selected(candidate)
+    assert found.chosen is None
+    assert said in found.considered[0].why
+    assert found.sentence.startswith("No model qualifies for chatbot: a/m: ")
+
+
+def test_a_model_is_unhealthy_only_where_its_errors_are_shown() -> None:
+    few = replace(SMALL, errors=Estimate(value=0.2, low=0.04, high=0.6, n=5))
+    assert chosen(selected(few)) == "a/small"
+    many = replace(SMALL, errors=Estimate(value=0.2, low=0.15, high=0.26, n=500), live=True)
+    assert selected(many).considered[0].why == "20.0% errors in production (n = 500); at most 5.0% asked"
+
+
+def test_retired_models_other_providers_and_missing_capabilities_are_out() -> None:
+    retired = replace(SMALL, registry=registered("a/small", retires_on=ON, limits=Limits(context_tokens=99_000)))
+    assert chosen(selected(retired)) is None
+    assert chosen(selected(SMALL, providers=["b"])) is None
+    assert chosen(selected(SMALL, providers=["a"])) == "a/small"
+    needing = Characteristics(needs=("vision",))
+    assert "vision not stated" in selected(SMALL, asked=needing).considered[0].why
+    seen = Capability(
+        name="vision",
+        documented=False,
+        tested=Finding(passed=True, at=datetime(2026, 5, 1, tzinfo=UTC), why="named the colour"),
+    )
+    sees = replace(
+        SMALL,
+        registry=registered("a/small", limits=Limits(context_tokens=99_000), capabilities={"vision": seen}),
+    )
+    assert chosen(selected(sees, asked=needing)) == "a/small"
+    unlisted = replace(SMALL, registry=None, longest_prompt=99_000)
+    assert chosen(selected(unlisted)) == "a/small"
+    assert chosen(selected(unlisted, registered=True)) is None
+
+
+def test_each_candidate_says_why_it_was_not_chosen() -> None:
+    why = {each.candidate.model: each.why for each in selected(LARGE, MIDDLE, SMALL).considered}
+    assert why == {
+        "a/middle": "the cheapest that is within 3 points of the best, $300.00 a month, passes 95.0% of cases",
+        "a/large": "qualifies, and costs $600.00 more a month",
+        "a/small": "passes 80.0%, 17.0 points below the best",
+    }
+
+
+def test_rows_tell_complexity_volume_and_urgency_and_what_is_given_goes_before() -> None:
+    shape = Shape(rows=10, prompt_tokens_p95=50_000, a_month=Decimal(2_000_000), batch_share=0.9, images=True)
+    found, why = characteristics_of(shape, POLICY, {})
+    assert found == Characteristics(
+        complexity="high", volume="heavy", urgency="batch", accuracy="standard", needs=("vision",)
+    )
+    assert "volume heavy: 2,000,000 requests a month" in why
+    given, told = characteristics_of(shape, POLICY, {"urgency": "real_time", "needs": ("tools",)})
+    assert (given.urgency, given.needs) == ("real_time", ("tools",))
+    assert "urgency real time: given" in told
+
+
+def test_a_measured_prompt_goes_before_what_its_word_means() -> None:
+    asked = Characteristics(complexity="high")
+    assert constraints_of(asked, POLICY, ON).context_at_least == 100_000
+    assert constraints_of(asked, POLICY, ON, longest_prompt=30_000).context_at_least == 30_000
+    small = checks_of(replace(SMALL, registry=registered("a/small", limits=Limits(context_tokens=32_000))),
+                      constraints_of(asked, POLICY, ON, longest_prompt=30_000))  # fmt: skip
+    assert all(each.holds for each in small)
+
+
+def test_a_policy_file_changes_what_it_says_and_its_version_with_it() -> None:
+    found = read_policy({"name": "careful", "quality_at_least": {"standard": 0.8}, "candidates": {"f": "a/m"}}, "p")
+    assert found.quality_at_least == {"basic": 0.5, "standard": 0.8, "high": 0.85, "critical": 0.95}
+    assert found.candidates == {"f": ("a/m",)}
+    assert found.version != POLICY.version
+    assert found.version == read_policy(
+        {"candidates": {"f": ["a/m"]}, "quality_at_least": {"standard": 0.8}, "name": "careful"}, "q"
+    ).version  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"quality_at_least": {"standard": 0.9}}, "`quality_at_least` has to rise from word to word"),
+        ({"quality_at_least": {"usual": 0.9}}, "quality_at_least"),
+        ({"p95_ms": {"real_time": 0}}, "p95_ms.real_time"),
+        ({"wishes": 1}, "wishes"),
+    ],
+)
+def test_a_policy_file_that_is_none_says_where(document: dict[str, Any], said: str) -> None:
+    with pytest.raises(AssayError, match=rf"policy\.yaml: .*{said}"):
+        read_policy(document, "policy.yaml")

@@ -1,0 +1,164 @@
+"""Selecting from a real store: from recorded answers and traffic to the flag that an application reads."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy.exc
+from sqlalchemy import text
+
+from evaluations.deployments import Bundle
+from evaluations.errors import AssayError
+from tasks.flags import publish_flags
+from tasks.rollups import roll_up_days
+from tasks.selecting import SelectionRequest, select_for, withdraw
+from tasks.settings import settings
+from tasks.store.audit import entries
+from tasks.store.database import transaction
+from tests.cli.commands import assay_here
+from tests.deployments import deployed
+from tests.landed import a_request, land
+from tests.recorded_models import finished, write_models
+
+RIGHT = {"large": 0.97, "middle": 0.96, "small": 0.70}
+LATENCY = {"large": 500.0, "middle": 400.0, "small": 100.0}
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ASSAY_FLAGS", str(tmp_path / "flags"))
+    monkeypatch.setenv("ASSAY_REPORTS", str(tmp_path / "reports"))
+    settings.cache_clear()
+    return tmp_path
+
+
+def asked(**given: Any) -> SelectionRequest:
+    return SelectionRequest(feature="colouring", environment="development", given=given)
+
+
+def served(folder: Path, environment: str = "development") -> Any:
+    document = json.loads((folder / "flags" / f"{environment}.json").read_text())
+    flag = document["flags"].get("colouring")
+    return None if flag is None else flag["variants"][flag["defaultVariant"]]
+
+
+async def test_labelled_workloads_are_replayed_and_the_choice_is_published_and_withdrawn(folders: Path) -> None:
+    await finished(write_models(folders / "colours", RIGHT, cases=200, latency_ms=LATENCY))
+    labelled: list[tuple[dict[str, Any], str | None]] = [
+        ({}, "replay/middle.jsonl"),
+        ({"cost_sensitivity": "low"}, "replay/large.jsonl"),
+        ({"accuracy": "basic", "cost_sensitivity": "high"}, "replay/small.jsonl"),
+        ({"accuracy": "critical"}, None),
+    ]
+    for given, wanted in labelled:
+        found = select_for(asked(**given)).selected
+        assert (None if found.chosen is None else found.chosen.model) == wanted, found.sentence
+        for each in found.considered:
+            assert each.candidate.quality is not None
+            assert each.candidate.quality.n == 200
+    # A hundred thousand answers a month of $0.004 each: nothing was measured of the volume.
+    first = select_for(asked()).selected
+    assert first.chosen is not None
+    assert first.chosen.month == pytest.approx(Decimal(400))
+    assert served(folders) is None if (folders / "flags").exists() else True
+
+    published = select_for(asked(), publish=True, why="a try")
+    assert published.flags == folders / "flags" / "development.json"
+    assert served(folders) == {"model": "replay/middle.jsonl"}
+    with transaction() as connection:
+        last = entries(connection, feature="colouring")[0]
+    assert (last.action, last.why, last.facts["model"]) == ("selection published", "a try", "replay/middle.jsonl")
+    with transaction() as connection, pytest.raises(sqlalchemy.exc.IntegrityError, match="rows are added"):
+        connection.execute(text("UPDATE selections SET model = 'other'"))
+
+    withdraw("colouring", "development", "enough")
+    assert served(folders) is None
+    with pytest.raises(AssayError, match="no selection of colouring is published in development"):
+        withdraw("colouring", "development", "")
+
+
+async def test_a_selection_lies_on_the_live_bundle_until_something_is_deployed(folders: Path) -> None:
+    await finished(write_models(folders / "colours", RIGHT))
+    live("replay/large.jsonl", "colour@1.0.0")
+    select_for(asked(), publish=True)
+    assert served(folders) == {"prompt": "colour@1.0.0", "model": "replay/middle.jsonl", "parameters": {}}
+    live("replay/small.jsonl", "colour@2.0.0")
+    publish_flags("development")
+    assert served(folders) == {"prompt": "colour@2.0.0", "model": "replay/small.jsonl", "parameters": {}}
+    select_for(asked(), publish=True)
+    assert served(folders) == {"prompt": "colour@2.0.0", "model": "replay/middle.jsonl", "parameters": {}}
+
+
+async def test_where_approval_is_asked_only_a_bundle_that_was_live_may_be_selected(folders: Path) -> None:
+    await finished(write_models(folders / "colours", RIGHT))
+    with transaction() as connection:
+        connection.execute(text("UPDATE environments SET approvals_required = 1 WHERE name = 'development'"))
+    with pytest.raises(AssayError, match=r"development asks for approval, and replay/middle.jsonl was never live"):
+        select_for(asked(), publish=True)
+    for model in ("replay/middle.jsonl", "replay/large.jsonl"):
+        live(model, "colour@1.0.0")
+    assert select_for(asked(), publish=True).stored.published
+    assert served(folders)["model"] == "replay/middle.jsonl"
+
+
+def live(model: str, prompt: str) -> None:
+    """A bundle goes live for everyone in development."""
+    with transaction() as connection:
+        deployed(connection, Bundle(prompt=prompt, model=model), feature="colouring", environment="development")
+
+
+async def test_live_health_and_the_volume_come_from_traffic(folders: Path) -> None:
+    await finished(write_models(folders / "colours", RIGHT, cases=200))
+    with transaction() as connection:
+        land(
+            connection,
+            [
+                a_request(
+                    at=datetime(2026, 5, 4, 12, tzinfo=UTC) + timedelta(days=n % 7, seconds=n),
+                    feature="colouring",
+                    provider="replay",
+                    model="middle.jsonl",
+                    status="error" if n % 4 == 0 else "success",
+                    input_tokens=3000,
+                )
+                for n in range(210)
+            ],
+        )
+    roll_up_days(None)
+    found = select_for(asked()).selected
+    why = {each.candidate.model: each.why for each in found.considered}
+    assert why["replay/middle.jsonl"] == "25.2% errors in production (n = 210); at most 5.0% asked"
+    assert found.chosen is not None
+    assert found.chosen.model == "replay/large.jsonl"
+    assert found.asked.complexity == "medium"
+    assert "volume light: 913 requests a month" in found.because
+    # 210 requests of seven days, at a cent each.
+    assert found.chosen.month == pytest.approx(Decimal("9.13"), abs=Decimal("0.01"))
+
+
+async def test_the_command_says_why_and_ends_with_a_code(folders: Path) -> None:
+    await finished(write_models(folders / "colours", RIGHT))
+    said = assay_here("select", "colouring", "--environment", "development")
+    assert said.code == 0, said.err
+    assert said.out.startswith("replay/middle.jsonl for colouring: the cheapest that is within 3 points of the best")
+    none = assay_here("select", "colouring", "--environment", "development", "--max-month", "1", "--json")
+    assert none.code == 1
+    told = json.loads(none.out)
+    assert told["model"] is None
+    assert {each["checks"][2]["holds"] for each in told["considered"]} == {False}
+    assert "noted" in assay_here("select", "colouring", "--history").out
+    policy = folders / "policy.yaml"
+    policy.write_text("candidates: {colouring: [replay/small.jsonl, a/unmeasured]}\naccuracy: high\n")
+    for given, wanted in (
+        (("colourin",), "no feature is named 'colourin'; did you mean 'colouring'?"),
+        (("colouring", "--environment", "moon"), "moon"),
+        (("colouring", "--need", "visions"), "no capability is named 'visions'; did you mean 'vision'?"),
+        (("colouring", "--policy", str(policy)), "policy.yaml: accuracy"),
+        (("colouring", "--max-month", "1", "--publish", "--environment", "development"), "nothing to publish."),
+        (("colouring", "--withdraw"), "no selection of colouring is published in production"),
+    ):
+        refused = assay_here("select", *given)
+        assert (refused.code, wanted in refused.err) == (2, True), refused.err
