@@ -16,6 +16,9 @@ COMMANDS = {
     "runs": ("cli.runs", "runs", "List runs, show one, write its report again."),
     "experiments": ("cli.experiments", "experiments", "Compare variants: offline on a suite's cases, live on traffic."),
     "benchmark": ("cli.benchmark", "benchmark", "Rank models by accuracy, latency, cost or throughput."),
+    "deploy": ("cli.deploy", "deploy", "Bring a winner into production: gate, approval, canary, watch."),
+    "rollback": ("cli.rollback", "rollback", "Take a feature back to the bundle it had before, now."),
+    "audit": ("cli.audit", "audit", "Every decision, who made it and why; proof that none was changed."),
     "prices": ("cli.prices", "prices", "What models cost and since when; bring prices up to the lists."),
     "rollup": ("cli.rollup", "rollup", "Rewrite the facts of days from their requests."),
     "performance": (

@@ -257,11 +257,12 @@ def watch(
     units: tuple[int, int],
     least_units: int,
     split_is_broken: str = "",
+    alone: bool = False,
 ) -> Watched:
     """Judge a canary by its guards. `alpha` is that of the whole deployment: windows and guards share it evenly.
 
-    `units` are those of canary and control with or without a value. An arm without anybody, as the control of a canary
-    that has all the traffic, leaves only the limits.
+    `units` are those of canary and control with or without a value. `alone`: the canary has all the traffic, there is
+    no control any more, and only the limits are left.
     """
     each = alpha / windows / max(1, len(guards))
     readings = tuple(_reading(guard, canary[guard.metric], control[guard.metric], each) for guard in guards)
@@ -271,9 +272,11 @@ def watch(
     if split_is_broken:
         return Watched(verdict="held", sentence=f"{split_is_broken}.", readings=readings)
     told = "; ".join(str(reading) for reading in readings if reading.canary is not None)
-    few = min(units) if units[1] else units[0]
+    few = units[0] if alone else min(units)
     if few < least_units:
-        sentence = f"{count(few)} of {count(least_units, 'unit')} in the smaller arm. {told}".strip()
+        sentence = (
+            f"{count(few)} of {count(least_units, 'unit')}{'' if alone else ' in the smaller arm'}. {told}".strip()
+        )
         return Watched(verdict="too_few", sentence=sentence.rstrip(".") + ".", readings=readings)
     return Watched(verdict="fine", sentence=f"No harm is proven: {told}.", readings=readings)
 

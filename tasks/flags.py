@@ -18,7 +18,7 @@ from evaluations.errors import InfrastructureError
 from evaluations.flags import Arm, Canary, Flag, Live, Selection, Sources, Split, flag_document, flag_of
 from tasks.settings import settings
 from tasks.store.database import transaction
-from tasks.store.deployments import StoredDeployment, canaries_of, live_deployments
+from tasks.store.deployments import StoredDeployment, canaries_of, live_deployments, save_delivery
 from tasks.store.experiments import StoredExperiment, hold_flags, latest_live, running_since
 from tasks.store.selections import published_selections
 from tasks.whole_files import write_whole
@@ -49,14 +49,23 @@ def publish_flags(environment: str) -> Path:
     path = flag_file(environment)
     with transaction() as connection:
         hold_flags(connection, environment)
-        document = document_of(connection, environment).document
+        published = document_of(connection, environment)
         try:
-            write_whole(path, [document], durable=True)
+            write_whole(path, [published.document], durable=True)
         except OSError as problem:
             raise InfrastructureError(
                 f"the flags of {environment} could not be written to {path}: {problem.strerror}. Applications keep "
                 "what they had; make room or set ASSAY_FLAGS, then `assay deploy publish`. The next sweep tries too."
             ) from problem
+        save_delivery(
+            connection,
+            environment,
+            "file",
+            published.hash,
+            delivered=True,
+            detail=path.name,
+            actor=settings().actor,
+        )
     return path
 
 

@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     """Where reports are written; `home`/reports unless set."""
     flags: Path | None = None
     """Where flag definitions are written for applications to read; `home`/flags unless set."""
+    flags_put: str | None = None
+    """An address to which flag definitions are PUT as well; `{environment}` in it is filled in."""
+    flags_webhook: str | None = None
+    """An address to which they are POSTed, signed."""
+    flags_secret_env: str | None = None
+    """The name of the environment variable whose value signs the webhook and authorises the PUT."""
     prices: Path | None = None
     """A YAML file with prices of one's own; `home`/prices.yaml, where there is one, unless set."""
     actor: str = Field(default_factory=_person)

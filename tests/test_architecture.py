@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "tasks.sweeping": {"prefect"},
     "tasks.experimenting": {"prefect"},
     "tasks.benchmark_steps": {"prefect"},
+    "tasks.deployment_steps": {"prefect"},
     "tasks.ingest.steps": {"prefect"},
     "tasks.store.migrations": {"alembic"},  # what runs migrations; an ordinary start reads only HEAD
     "tasks.store.schema": set(),

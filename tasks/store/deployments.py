@@ -512,14 +512,17 @@ def begin_step(connection: Connection, found: StoredDeployment, percent: int, at
         raise refusal(problem) from None
 
 
-def end_open_step(connection: Connection, deployment_id: UUID, outcome: str, why: str, actor: str) -> None:
-    """Close the window that is open, if there is one."""
+def end_open_step(
+    connection: Connection, deployment_id: UUID, outcome: str, why: str, actor: str, at: datetime | None = None
+) -> None:
+    """Close the window that is open, if there is one; now unless a time is given."""
     connection.execute(
         text("""
-            UPDATE deployment_steps SET ended_at = now(), outcome = :outcome, why = :why, actor = :actor
+            UPDATE deployment_steps SET ended_at = coalesce(CAST(:at AS timestamptz), now()), outcome = :outcome,
+                why = :why, actor = :actor
             WHERE deployment_id = :id AND ended_at IS NULL
         """),
-        {"id": deployment_id, "outcome": outcome, "why": why, "actor": actor},
+        {"id": deployment_id, "outcome": outcome, "why": why, "actor": actor, "at": at},
     )
 
 
@@ -635,11 +638,18 @@ def save_delivery(
     detail: str,
     actor: str,
 ) -> None:
-    """Note that a flag document was handed over, or why not."""
+    """Note that a flag document was handed over, or why not; the same thing twice in a row is one row."""
     connection.execute(
         text("""
             INSERT INTO flag_deliveries (environment, channel, document_hash, delivered, detail, actor)
-            VALUES (:environment, :channel, :hash, :delivered, :detail, :actor)
+            SELECT CAST(:environment AS text), CAST(:channel AS text), CAST(:hash AS text), :delivered,
+                CAST(:detail AS text), CAST(:actor AS text)
+            WHERE NOT EXISTS (
+                SELECT FROM (SELECT * FROM flag_deliveries
+                    WHERE environment = CAST(:environment AS text) AND channel = CAST(:channel AS text)
+                    ORDER BY id DESC LIMIT 1) AS last
+                WHERE (last.document_hash, last.delivered, last.detail)
+                    = (CAST(:hash AS text), CAST(:delivered AS boolean), CAST(:detail AS text)))
         """),
         {
             "environment": environment,

@@ -106,6 +106,19 @@ _RATIOS = {
 LIVE_METRICS: tuple[str, ...] = (*_PLAIN, *_RATIOS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficWindow:
+    """Requests that carry one experiment's name, of one feature, over a time."""
+
+    name: str
+    """What the requests carry as `experiment`."""
+    feature: str
+    begins: datetime | None
+    ends: datetime | None
+    """Not itself part of it; None: it has not ended."""
+    variants: tuple[str, ...]
+
+
 def live_data(
     connection: Connection,
     experiments: Sequence[StoredExperiment],
@@ -119,28 +132,48 @@ def live_data(
     those that each experiment declared.
     """
     wanted = {each.name: list(metrics) or [given.metric for _, given in each.spec.metrics] for each in experiments}
+    windows = [
+        TrafficWindow(
+            name=each.name,
+            feature=each.spec.feature,
+            begins=each.started_at,
+            ends=each.ended_at,
+            variants=tuple(variant.name for variant in each.spec.variants),
+        )
+        for each in experiments
+    ]
+    return data_in(connection, windows, wanted, limits or {})
+
+
+def data_in(
+    connection: Connection,
+    windows: Sequence[TrafficWindow],
+    wanted: Mapping[str, Sequence[str]],
+    limits: Mapping[tuple[str, str], float] | None = None,
+) -> dict[str, LiveData]:
+    """The arms in some windows, each of another name; `wanted` are the metrics of each name."""
     metrics = sorted({metric for each in wanted.values() for metric in each})
-    if not experiments:
+    if not windows:
         return {}
     # Units of a large experiment are to stay in memory; compiling the statement would cost more than it saves.
     connection.execute(text("SET LOCAL work_mem = '256MB'; SET LOCAL jit = off"))
-    rows = connection.execute(text(_statement(metrics)), _windows(experiments, metrics, limits or {})).all()
+    rows = connection.execute(text(_statement(metrics)), _windows(windows, metrics, limits or {})).all()
     found: dict[str, list[Row[Any]]] = {}
     for row in rows:
         found.setdefault(row.experiment, []).append(row)
-    return {each.name: _data(each, found.get(each.name, []), wanted[each.name], metrics) for each in experiments}
+    return {each.name: _data(each, found.get(each.name, []), wanted[each.name], metrics) for each in windows}
 
 
 def _windows(
-    experiments: Sequence[StoredExperiment], metrics: Sequence[str], limits: Mapping[tuple[str, str], float]
+    windows: Sequence[TrafficWindow], metrics: Sequence[str], limits: Mapping[tuple[str, str], float]
 ) -> dict[str, Any]:
     return {
-        "names": [each.name for each in experiments],
-        "features": [each.spec.feature for each in experiments],
-        "begins": [each.started_at for each in experiments],
-        "ends": [each.ended_at for each in experiments],
+        "names": [each.name for each in windows],
+        "features": [each.feature for each in windows],
+        "begins": [each.begins for each in windows],
+        "ends": [each.ends for each in windows],
         **{
-            f"most_{n}": [limits.get((each.name, metric), float("inf")) for each in experiments]
+            f"most_{n}": [limits.get((each.name, metric), float("inf")) for each in windows]
             for n, metric in enumerate(metrics)
         },
     }
@@ -188,10 +221,8 @@ _OF_ARM = """count(x{n}) AS units{n}, sum(x{n}) AS sx{n}, sum(y{n}) AS sy{n}, su
     sum(y{n} * y{n}) AS yy{n}, sum(x{n} * y{n}) AS xy{n}"""
 
 
-def _data(
-    experiment: StoredExperiment, rows: Sequence[Row[Any]], wanted: Sequence[str], metrics: Sequence[str]
-) -> LiveData:
-    names = [variant.name for variant in experiment.spec.variants]
+def _data(window: TrafficWindow, rows: Sequence[Row[Any]], wanted: Sequence[str], metrics: Sequence[str]) -> LiveData:
+    names = window.variants
     inside = [row for row in rows if not row.outside]
     mine = {row.variant: row for row in inside if not row.crossed}
     return LiveData(

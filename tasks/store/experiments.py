@@ -390,3 +390,11 @@ def hold_flags(connection: Connection, environment: str) -> None:
         text("SELECT pg_advisory_xact_lock(hashtext('assay flags'), hashtext(:environment))"),
         {"environment": environment},
     )
+
+
+def hold_deliveries(connection: Connection, environment: str) -> None:
+    """Until the transaction ends nobody else hands the flags of an environment over: HTTP is slow, the file is not."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('assay flag deliveries'), hashtext(:environment))"),
+        {"environment": environment},
+    )

@@ -1,0 +1,132 @@
+"""Delivering flags over HTTP: to a store by PUT, to a receiver by a signed webhook; the very document of the file.
+
+The file is what counts and is written first. What could not be delivered is noted, and the next sweep tries again. The
+secret is named by an environment variable and stands in no row, message or log.
+"""
+
+import hashlib
+import hmac
+import os
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from evaluations.errors import AssayError
+from tasks.flags import Published, document_of
+from tasks.secrets import without_secrets
+from tasks.settings import Settings, settings
+from tasks.store.database import transaction
+from tasks.store.deployments import last_delivered, save_delivery
+from tasks.store.experiments import hold_deliveries
+
+TIMEOUT_S = 5.0
+SIGNATURE = "X-Assay-Signature"
+TIMESTAMP = "X-Assay-Timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A document that was handed over, or could not be."""
+
+    channel: str
+    to: str
+    """Host and port: an address may hold a secret."""
+    delivered: bool
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.channel} to {self.to}: {self.detail}"
+
+
+def deliver(environment: str, *, again: bool = False) -> list[Delivery]:
+    """Hand the flags of an environment over to every channel that does not have them yet; `again`: to every channel.
+
+    Two at once are one after the other, so that the later state is the last one delivered. Raises AssayError for an
+    address or a secret that cannot be used.
+    """
+    given = settings()
+    channels = _channels(given, environment)
+    if not channels:
+        return []
+    with transaction() as connection:
+        hold_deliveries(connection, environment)
+        published = document_of(connection, environment)
+        known = last_delivered(connection, environment)
+        done = [
+            _hand_over(channel, address, published, _secret(given))
+            for channel, address in channels
+            if again or known.get(channel) != published.hash
+        ]
+        for each in done:
+            save_delivery(
+                connection,
+                environment,
+                each.channel,
+                published.hash,
+                delivered=each.delivered,
+                detail=each.detail,
+                actor=given.actor,
+            )
+    return done
+
+
+def _channels(given: Settings, environment: str) -> list[tuple[str, str]]:
+    named = (("put", given.flags_put, "ASSAY_FLAGS_PUT"), ("webhook", given.flags_webhook, "ASSAY_FLAGS_WEBHOOK"))
+    found = []
+    for channel, address, setting in named:
+        if address is None:
+            continue
+        filled = address.replace("{environment}", environment)
+        if urlsplit(filled).scheme not in ("http", "https") or not urlsplit(filled).hostname:
+            raise AssayError(f"{setting} is an address such as https://config.example.com/flags/{{environment}}.json.")
+        found.append((channel, filled))
+    return found
+
+
+def _secret(given: Settings) -> bytes | None:
+    if given.flags_secret_env is None:
+        return None
+    value = os.environ.get(given.flags_secret_env)
+    if not value:
+        raise AssayError(
+            f"the environment variable {given.flags_secret_env}, named by ASSAY_FLAGS_SECRET_ENV, is empty."
+        )
+    return value.encode()
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET without the document, and count as delivered."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _hand_over(channel: str, address: str, published: Published, secret: bytes | None) -> Delivery:
+    body = published.document.encode()
+    method = "PUT" if channel == "put" else "POST"
+    request = urllib.request.Request(address, data=body, method=method)  # noqa: S310 - its scheme was checked
+    request.add_header("Content-Type", "application/json")
+    request.add_header("X-Assay-Environment", published.environment)
+    if channel == "webhook" and secret is not None:
+        moment = str(int(time.time()))
+        request.add_header(TIMESTAMP, moment)
+        request.add_header(SIGNATURE, signature(secret, moment, body))
+    elif secret is not None:
+        request.add_unredirected_header("Authorization", f"Bearer {secret.decode()}")
+    host = urlsplit(address).netloc.rpartition("@")[2]
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as answer:
+            return Delivery(channel, host, True, f"HTTP {answer.status}")
+    except urllib.error.HTTPError as problem:
+        return Delivery(channel, host, False, f"HTTP {problem.code}")
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "reason", None) or problem
+        return Delivery(channel, host, False, without_secrets(f"{type(problem).__name__}: {reason}"))
+
+
+def signature(secret: bytes, moment: str, body: bytes) -> str:
+    """What a receiver compares: HMAC-SHA256 over the time (Unix seconds, as in its header), a dot and the body."""
+    return "sha256=" + hmac.new(secret, moment.encode() + b"." + body, hashlib.sha256).hexdigest()

@@ -1,0 +1,131 @@
+"""Flags over HTTP, on a real server: the very document of the file, signed, once, and again when it failed."""
+
+import hashlib
+import hmac
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from evaluations.errors import AssayError
+from tasks.delivering import SIGNATURE, TIMESTAMP, deliver
+from tasks.flags import flag_file, publish_flags
+from tasks.settings import settings
+from tasks.store.database import transaction
+from tests.cli.commands import rows
+from tests.deployments import NEW, OLD, deployed
+
+SECRET = "correct-horse-battery"
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that keeps what it was given, and answers with the codes it was told to."""
+
+    port: int = 0
+    codes: list[int] = field(default_factory=list)
+    seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+
+    def address(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    kept = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _take(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kept.seen.append((self.command, self.path, dict(self.headers), body))
+            code = kept.codes.pop(0) if kept.codes else 200
+            self.send_response(code)
+            if code == 302:
+                self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        do_PUT = do_POST = _take  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    kept.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield kept
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def set_up(tmp_path: Path, store: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ASSAY_FLAGS", str(tmp_path))
+    monkeypatch.setenv("ASSAY_FLAGS_PUT", receiver.address("/flags/{environment}.json?token=hush-hush"))
+    monkeypatch.setenv("ASSAY_FLAGS_WEBHOOK", receiver.address("/hook"))
+    monkeypatch.setenv("ASSAY_FLAGS_SECRET_ENV", "FLAG_SECRET")
+    monkeypatch.setenv("FLAG_SECRET", SECRET)
+    settings.cache_clear()
+    with transaction() as connection:
+        deployed(connection, OLD)
+    publish_flags("production")
+    yield
+    settings.cache_clear()
+
+
+def test_both_get_the_very_document_and_can_tell_that_it_is_ours(receiver: Receiver) -> None:
+    assert [(each.channel, each.delivered) for each in deliver("production")] == [("put", True), ("webhook", True)]
+    put, hook = receiver.seen
+    document = flag_file("production").read_bytes()
+    assert (put[0], put[1], put[3]) == ("PUT", "/flags/production.json?token=hush-hush", document)
+    assert put[2]["Authorization"] == f"Bearer {SECRET}"
+    assert (hook[0], hook[1], hook[3]) == ("POST", "/hook", document)
+    signed = hmac.new(SECRET.encode(), hook[2][TIMESTAMP].encode() + b"." + document, hashlib.sha256).hexdigest()
+    assert hook[2][SIGNATURE] == f"sha256={signed}"
+    assert "Authorization" not in hook[2]
+
+
+def test_what_a_channel_has_is_not_sent_again_and_what_failed_is(receiver: Receiver) -> None:
+    receiver.codes = [503, 200]
+    assert [each.delivered for each in deliver("production")] == [False, True]
+    assert [(each.channel, each.delivered) for each in deliver("production")] == [("put", True)]
+    assert deliver("production") == []
+    with transaction() as connection:
+        deployed(connection, NEW)
+    assert len(deliver("production")) == 2
+    assert len(deliver("production", again=True)) == 2
+
+
+def test_a_redirect_is_no_delivery(receiver: Receiver) -> None:
+    receiver.codes = [302, 302]
+    assert [(each.delivered, each.detail) for each in deliver("production")] == [(False, "HTTP 302")] * 2
+
+
+def test_an_unreachable_receiver_is_noted_once_and_no_secret_with_it(
+    store: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_FLAGS_PUT", f"http://ann:{SECRET}@127.0.0.1:9/{{environment}}?token=hush-hush")
+    settings.cache_clear()
+    first, again = deliver("production"), deliver("production")
+    assert [each.delivered for each in first] == [False, True]
+    assert [each.channel for each in again] == ["put"]
+    kept = rows(store, "SELECT channel, delivered, detail FROM flag_deliveries WHERE NOT delivered")
+    assert len(kept) == 1
+    told = str([*first, *again, *kept])
+    assert SECRET not in told
+    assert "hush" not in told
+
+
+def test_a_secret_that_is_not_there_and_an_address_that_is_none_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLAG_SECRET")
+    with pytest.raises(AssayError, match="FLAG_SECRET"):
+        deliver("production")
+    monkeypatch.setenv("FLAG_SECRET", SECRET)
+    monkeypatch.setenv("ASSAY_FLAGS_WEBHOOK", "file:///etc/passwd")
+    settings.cache_clear()
+    with pytest.raises(AssayError, match="ASSAY_FLAGS_WEBHOOK is an address"):
+        deliver("production")
