@@ -96,8 +96,12 @@ class HeavyUser:
 
     pseudonym: str
     requests: int
+    """On the days on which the person was among the heaviest: at least as many in all."""
+    at_most: int
+    """With what the person can have asked on the other days; mostly the same."""
+    days: int
+    """Days on which the person was among the heaviest."""
     cost: Decimal | None
-    features: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +112,14 @@ class Users:
     last: date
     heaviest: tuple[HeavyUser, ...]
     """Most requests first."""
-    known: int
-    """Different persons."""
+    certain: bool
+    """Whether nobody else can belong to the list."""
+    known: float
+    """Different persons of a day, on average: those of several days do not add up, as most come again."""
     unnamed: int
     """Requests that do not say who asked."""
-    by_feature: Mapping[str, int]
-    """Different persons of each feature."""
+    by_feature: Mapping[str, float]
+    """Different persons of each feature on a day, on average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from evaluations.production import (
     GROUPED_BY,
     MONTHS,
     MOST_WEEKS,
-    Users,
     Window,
     overview_of,
     spending_of,
@@ -29,8 +28,6 @@ from tasks.store.database import transaction
 
 DEFAULT_DAYS = 30
 HEAVIEST = 10
-USERS_OVER = 7
-"""Days of which persons are told apart: that is asked of the requests, not of the facts."""
 
 Publish = Callable[[date | None, date | None], Path]
 """Writes a page about a window, or about its own default one, with its twins. Gives the page.
@@ -55,8 +52,7 @@ def publish_spend(first: date | None = None, last: date | None = None) -> Path:
     with transaction() as connection:
         window = window_of(connection, first, last, latencies=False)
         hours = facts.by_hour_of_week(connection, window.first, window.last, window.timezone)
-        since = max(window.first, window.last - timedelta(days=USERS_OVER - 1))
-        users: Users = facts.users_of(connection, since, window.last, window.timezone, HEAVIEST)
+        users = facts.users_of(connection, window.first, window.last, HEAVIEST)
     return _written("spend", spend_files(spending_of(window, tuple(hours), users)))
 
 

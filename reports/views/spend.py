@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from evaluations.facts import NOTHING, Facts
-from evaluations.production import Group, GroupedBy, Part, Spending
+from evaluations.production import Group, GroupedBy, HeavyUser, Part, Spending
 from evaluations.trends import WEEK
 from reports.charts import FULL, HALF, Bar, bars
 from reports.format import (
@@ -166,10 +166,18 @@ def _use(spending: Spending) -> Fact:
     if users.known:
         top = users.heaviest[0]
         sentences.append(
-            f"{count(users.known, 'person', 'persons')} in {span(users.first, users.last)}; the heaviest asked "
-            f"{count(top.requests, 'time')}."
+            f"{_persons(users.known)} a day; the heaviest asked {_asked(top)} times in {span(users.first, users.last)}."
         )
     return Fact(label="How it is used", status=None, sentences=tuple(sentences), link=("By hour and person", "use"))
+
+
+def _persons(number: float) -> str:
+    return f"{_rate(number)} {'person' if number == 1 else 'persons'}"
+
+
+def _asked(user: HeavyUser) -> str:
+    """How often; as a range where the days on which somebody was not among the heaviest leave it open."""
+    return count(user.requests) if user.at_most == user.requests else f"{count(user.requests)}–{count(user.at_most)}"
 
 
 def _hour(at: tuple[int, int]) -> str:
@@ -439,25 +447,27 @@ def _users(spending: Spending) -> Table:
     users = spending.users
     costs = money_column([user.cost for user in users.heaviest], unknown="unpriced")
     unnamed = f" {count(users.unnamed, 'request')} do not say who asked." if users.unnamed else ""
+    others = "" if users.certain else " Others may have asked as often as the last of these."
     return Table(
         caption="Heaviest users",
         columns=(
             Column("pseudonym", "Pseudonym"),
             Column("requests", "Requests", right=True),
             Column("cost", "Cost", right=True),
-            Column("features", "Features", right=True),
+            Column("days", "Days", right=True),
         ),
         rows=tuple(
             (
                 Cell(user.pseudonym),
-                Cell(count(user.requests), user.requests),
+                Cell(_asked(user), user.requests),
                 Cell(cost),
-                Cell(count(user.features), user.features),
+                Cell(count(user.days), user.days),
             )
             for user, cost in zip(users.heaviest, costs, strict=True)
         ),
-        note=f"{span(users.first, users.last)}, {count(users.known, 'person', 'persons')}. A pseudonym is a keyed "
-        f"hash: it tells persons apart and names nobody.{unnamed}",
+        note=f"{span(users.first, users.last)}, on an average day {_persons(users.known)}. A pseudonym is a keyed "
+        "hash: it tells persons apart and names nobody. Days are those on which somebody was among the heaviest; cost "
+        f"is of these.{others}{unnamed}",
         empty="No request of these days says who asked.",
     )
 
@@ -468,14 +478,14 @@ def _adoption(spending: Spending) -> Table:
         caption="Persons by feature",
         columns=(
             Column("feature", "Feature"),
-            Column("persons", "Persons", right=True),
+            Column("persons", "Persons a day", right=True),
             Column("share", "Of all who asked", right=True),
         ),
         rows=tuple(
-            (Cell(words.named(name)), Cell(count(persons), persons), Cell(share(persons / users.known)))
+            (Cell(words.named(name)), Cell(_rate(persons), persons), Cell(share(persons / users.known)))
             for name, persons in sorted(users.by_feature.items(), key=lambda pair: (-pair[1], pair[0]))[:ROWS]
         ),
-        note=f"{span(users.first, users.last)}.",
+        note=f"{span(users.first, users.last)}, on an average day.",
         empty="No request of these days says who asked.",
     )
 

@@ -8,11 +8,13 @@ from sqlalchemy import Connection, text
 
 from evaluations.facts import Facts
 from evaluations.production import Freshness, HeavyUser, HourOfWeek, Users
-from evaluations.rollups import DIMENSIONS, PROMPT_TOKENS, REPLY_TOKENS, Dimension, day_bounds
+from evaluations.rollups import DIMENSIONS, PROMPT_TOKENS, REPLY_TOKENS, Dimension
 from evaluations.spend import Names
+from tasks.store.binary import binary_rows
+from tasks.store.heavy_use import heavy_use
 
 _PROMPT, _REPLY = (" + ".join(tokens) for tokens in (PROMPT_TOKENS, REPLY_TOKENS))
-# Groups are to be hashed in memory: sorted, histograms and persons would go through files.
+# Groups are to be hashed in memory: sorted, histograms would go through files.
 _IN_MEMORY = "SET LOCAL work_mem = '128MB'; SET LOCAL jit = off"
 _WHOLE = "unpriced = 0 AND cost IS NOT NULL"
 
@@ -28,8 +30,9 @@ def facts_by_day(
     latencies = "string_agg(latency_histogram, ''::bytea) FILTER (WHERE day >= :latencies_from)"
     connection.execute(text(_IN_MEMORY))
     columns = "".join(f", {name}" for name in by)
-    rows = connection.execute(
-        text(f"""
+    rows = binary_rows(
+        connection,
+        f"""
             SELECT day{columns}, sum(requests) AS requests, sum(successes) AS successes, sum(errors) AS errors,
                    sum(priced) AS priced, sum(unpriced) AS unpriced, sum(cost) AS cost,
                    sum(cost) FILTER (WHERE {_WHOLE}) AS whole_cost,
@@ -39,9 +42,9 @@ def facts_by_day(
                    {latencies if latencies_from else "NULL"} AS latencies,
                    sum(quality_n) AS quality_n, sum(quality_sum) AS quality_sum
             FROM usage_daily WHERE day BETWEEN :first AND :last GROUP BY day{columns}
-        """),
+        """,
         {"first": first, "last": last, "latencies_from": latencies_from},
-    ).mappings()
+    )
     return {
         (tuple(row[name] for name in by), row["day"]): Facts(
             requests=int(row["requests"]),
@@ -80,46 +83,40 @@ def by_hour_of_week(connection: Connection, first: date, last: date, timezone: s
     return [HourOfWeek(weekday=row.weekday, hour=row.hour, requests=int(row.requests), cost=row.cost) for row in rows]
 
 
-def users_of(connection: Connection, first: date, last: date, timezone: str, limit: int) -> Users:
-    """Who asked, as pseudonyms, the `limit` heaviest named.
-
-    Asked of the requests themselves, which retention may have taken away: keep the window to some days.
-    """
-    begins, ends = day_bounds(first, timezone)[0], day_bounds(last, timezone)[1]
-    connection.execute(text(_IN_MEMORY))
-    row = connection.execute(
+def users_of(connection: Connection, first: date, last: date, limit: int) -> Users:
+    """Who asked on the days of a window, both ends included, as pseudonyms, the `limit` heaviest named."""
+    heavy = heavy_use(connection, first, last, limit)
+    counted = connection.execute(
         text("""
-            WITH each AS MATERIALIZED (
-                SELECT subject, feature, count(*) AS requests, sum(cost) AS cost
-                FROM requests WHERE at >= :begins AND at < :ends GROUP BY subject, feature),
-            persons AS MATERIALIZED (
-                SELECT subject, sum(requests) AS requests, sum(cost) AS cost, count(*) AS features
-                FROM each WHERE subject IS NOT NULL GROUP BY subject)
-            SELECT (SELECT count(*) FROM persons) AS known,
-                   (SELECT coalesce(sum(requests), 0) FROM each WHERE subject IS NULL) AS unnamed,
-                   (SELECT json_object_agg(feature, persons ORDER BY feature) FROM (
-                        SELECT feature, count(*) AS persons FROM each WHERE subject IS NOT NULL GROUP BY feature) f
-                   ) AS by_feature,
-                   ARRAY(SELECT ROW(encode(subject, 'hex'), requests, CAST(cost AS text), features)
-                         FROM persons ORDER BY requests DESC, subject LIMIT :limit) AS heaviest
+            SELECT count(*) AS days, coalesce(avg(subjects), 0) AS persons, coalesce(sum(requests), 0) AS requests
+            FROM rolled_days WHERE day BETWEEN :first AND :last AND requests > 0 AND subjects IS NOT NULL
         """),
-        {"begins": begins, "ends": ends, "limit": limit},
+        {"first": first, "last": last},
     ).one()
+    by_feature = connection.execute(
+        text("""
+            SELECT feature, sum(persons) AS persons, sum(requests) AS requests FROM usage_persons
+            WHERE day BETWEEN :first AND :last GROUP BY feature ORDER BY feature
+        """),
+        {"first": first, "last": last},
+    ).all()
     return Users(
         first=first,
         last=last,
         heaviest=tuple(
             HeavyUser(
-                pseudonym=subject[:PSEUDONYM],
-                requests=int(requests),
-                cost=None if cost is None else Decimal(cost),
-                features=int(features),
+                pseudonym=each.pseudonym[:PSEUDONYM],
+                requests=each.requests,
+                at_most=each.at_most,
+                days=each.days,
+                cost=each.cost,
             )
-            for subject, requests, cost, features in row.heaviest
+            for each in heavy.heaviest
         ),
-        known=int(row.known),
-        unnamed=int(row.unnamed),
-        by_feature={str(feature): int(persons) for feature, persons in (row.by_feature or {}).items()},
+        certain=heavy.certain,
+        known=float(counted.persons),
+        unnamed=int(counted.requests - sum(row.requests for row in by_feature)),
+        by_feature={row.feature: float(row.persons / counted.days) for row in by_feature},
     )
 
 

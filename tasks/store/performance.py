@@ -11,6 +11,7 @@ from evaluations.histograms import decoded
 from evaluations.performance import Performance, Performed, Window, WindowName, length_of, performance_lines
 from evaluations.rollups import DIMENSIONS, PROMPT_TOKENS, REPLY_TOKENS, Dimension, day_bounds
 from evaluations.spend import Names
+from tasks.store.binary import binary_rows
 from tasks.store.rollups import dirty_days, timezone_of
 
 _SUMS = f"""
@@ -79,23 +80,24 @@ def _performed(
     assert set(by) <= set(DIMENSIONS), by
     zone = ZoneInfo(timezone)
     columns = "".join(f", {name}" for name in by)
-    rows = connection.execute(
-        text(f"""
+    rows = binary_rows(
+        connection,
+        f"""
             SELECT {_SUMS}, string_agg(latency_histogram, ''::bytea) AS latencies{columns}
             FROM {table} WHERE day BETWEEN :first AND :last {condition}
             GROUP BY ({columns.removeprefix(", ")}) HAVING count(*) > 0
-        """),
+        """,
         {
             "first": window.begins.astimezone(zone).date(),
             "last": (window.ends - timedelta(microseconds=1)).astimezone(zone).date(),
             "begins": window.begins,
             "ends": window.ends,
         },
-    ).mappings()
+    )
     return {
         tuple(row[name] for name in by): Performed(
             **{name: value for name, value in row.items() if name != "latencies" and name not in by},
-            latencies=decoded(bytes(row["latencies"] or b"")),
+            latencies=decoded(row["latencies"] or b""),
         )
         for row in rows
     }

@@ -164,3 +164,14 @@ class UsageSubjectRow(Base):
     requests: Mapped[counted]
     unpriced: Mapped[counted]
     cost: Mapped[summed | None]
+
+
+class UsagePersonsRow(Base):
+    """How many persons a feature had on a day. Persons of several days do not add up: most come again."""
+
+    __tablename__ = "usage_persons"
+    day: Mapped[date] = mapped_column(ForeignKey("rolled_days.day", ondelete="CASCADE"), primary_key=True)
+    feature: Mapped[name_text] = mapped_column(primary_key=True)
+    persons: Mapped[counted]
+    requests: Mapped[counted]
+    """Theirs."""

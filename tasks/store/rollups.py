@@ -33,7 +33,7 @@ from evaluations.rollups import (
 from tasks.store.customer.silent import count_silent, mark_reached
 
 DEFAULT_TIMEZONE = "UTC"
-FACTS = ("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects")
+FACTS = ("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects", "usage_persons")
 """The tables that hold facts of a day."""
 _LOCK_CLASS = 0x4153_5352
 """First half of the advisory lock of a day; the second is its number since 2000."""
@@ -83,9 +83,10 @@ def _persons() -> str:
     told = ", ".join(
         _OF_REQUESTS[name] if name in ("requests", "unpriced", "cost") else "NULL" for name in _OF_REQUESTS
     )
+    names = ", ".join("feature" if name == "feature" else "NULL" for name in DIMENSIONS)
     return f"""
-        SELECT NULL, {", ".join("NULL" for _ in DIMENSIONS)}, {told}, NULL, subject
-        FROM requests WHERE at >= :bound_0 AND at < :bound_{PARTS} AND subject IS NOT NULL GROUP BY subject"""
+        SELECT NULL, {names}, {told}, NULL, subject
+        FROM requests WHERE at >= :bound_0 AND at < :bound_{PARTS} AND subject IS NOT NULL GROUP BY subject, feature"""
 
 
 # Requests are grouped by hash. Sorting them by eight names, for their percentiles and again for the cells of their
@@ -96,7 +97,7 @@ READ = f"""
 """
 """All that facts need of a day's requests by one statement, which sees them at one moment, its parts side by side.
 
-A row tells of an hour per dimension, or of a person.
+A row tells of an hour per dimension, or of a person's use of a feature.
 """
 ROLL_UP = f"""
     WITH hours AS (SELECT * FROM read_of_day WHERE subject IS NULL),
@@ -111,10 +112,16 @@ ROLL_UP = f"""
         INSERT INTO usage_rhythm (day, hour, feature, provider, model, requests, errors, unpriced, cost)
         SELECT :day, hour, feature, provider, model, sum(requests), sum(errors), sum(unpriced), sum(cost)
         FROM hours GROUP BY hour, feature, provider, model),
+    named AS MATERIALIZED (
+        SELECT subject, feature, requests, unpriced, cost FROM read_of_day WHERE subject IS NOT NULL),
+    persons AS (
+        INSERT INTO usage_persons (day, feature, persons, requests)
+        SELECT :day, feature, count(*), sum(requests) FROM named GROUP BY feature),
     ranked AS MATERIALIZED (
         SELECT *, least(row_number() OVER (ORDER BY requests DESC, subject),
                         row_number() OVER (ORDER BY cost DESC NULLS LAST, subject)) AS rank
-        FROM read_of_day WHERE subject IS NOT NULL),
+        FROM (SELECT subject, CAST(sum(requests) AS bigint) AS requests, sum(unpriced) AS unpriced, sum(cost) AS cost
+              FROM named GROUP BY subject) AS each),
     heaviest AS (
         INSERT INTO usage_subjects (day, subject, requests, unpriced, cost)
         SELECT :day, subject, requests, unpriced, cost FROM ranked WHERE rank <= :heaviest),

@@ -17,7 +17,7 @@ FIRST, DAYS = date(2026, 5, 1), 30
 LAST = FIRST + timedelta(days=DAYS - 1)
 PRICES = {"gpt-4o": Decimal("0.0000025"), "gpt-4o-mini": Decimal("0.00000015"), "claude-haiku-4-5": Decimal("0.000001")}
 """Dollars a token of a prompt: enough of a price for a trend."""
-NOBODY = Users(first=FIRST, last=LAST, heaviest=(), known=0, unnamed=0, by_feature={})
+NOBODY = Users(first=FIRST, last=LAST, heaviest=(), certain=True, known=0.0, unnamed=0, by_feature={})
 
 
 def facts_of(requests: list[Mapping[str, Any]]) -> Facts:

@@ -106,10 +106,17 @@ def a_spending(window: Window | None = None) -> Spending:
         first=LAST - timedelta(days=6),
         last=LAST,
         heaviest=tuple(
-            HeavyUser(pseudonym=f"{n:08x}", requests=90 - n, cost=Decimal(9 - n) / 100 if n else None, features=2)
+            HeavyUser(
+                pseudonym=f"{n:08x}",
+                requests=90 - n,
+                at_most=90 + n % 2,
+                days=7 - n % 3,
+                cost=Decimal(9 - n) / 100 if n else None,
+            )
             for n in range(9)
         ),
-        known=812,
+        certain=False,
+        known=812.5,
         unnamed=14,
         by_feature={name: 700 - 30 * index for index, name in enumerate(names)},
     )

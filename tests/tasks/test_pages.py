@@ -289,24 +289,32 @@ def test_persons_are_counted_and_named_by_pseudonyms_alone(traffic: str) -> None
     shown, twin = Tables(page), document(page)
     heaviest = rows(
         traffic,
-        f"""SELECT left(encode(subject, 'hex'), 8), count(*), sum(cost), count(DISTINCT feature) FROM requests
-            WHERE {RECENT} AND subject IS NOT NULL GROUP BY subject ORDER BY 2 DESC, subject LIMIT 10""",
+        f"""SELECT left(encode(subject, 'hex'), 8), count(*), sum(cost),
+                   count(DISTINCT CAST(at AT TIME ZONE '{BERLIN}' AS date)) FROM requests
+            WHERE {WINDOW} AND subject IS NOT NULL GROUP BY subject ORDER BY 2 DESC, subject LIMIT 10""",
     )
     table = shown.tables["Heaviest users"]
     assert [row[:2] for row in table] == [[name, count(n)] for name, n, *_ in heaviest]
     assert column(table, 3) == [count(row[3]) for row in heaviest]
     assert [user["cost"] for user in twin["users"]["heaviest"]] == [f"{row[2]:f}" for row in heaviest]
-    [[persons, unnamed]] = rows(
-        traffic, f"SELECT count(DISTINCT subject), count(*) FILTER (WHERE subject IS NULL) FROM requests WHERE {RECENT}"
-    )
-    assert (twin["users"]["known"], twin["users"]["unnamed"]) == (persons, unnamed)
-    adoption = dict(
-        rows(traffic, f"SELECT feature, count(DISTINCT subject) FROM requests WHERE {RECENT} GROUP BY feature")
-    )
-    assert {row[0]: row[1] for row in shown.tables["Persons by feature"]} == {
-        name: count(n) for name, n in adoption.items()
+    assert twin["users"]["certain"] is True, "with so few persons a day all of them are kept"
+    daily = f"""SELECT CAST(at AT TIME ZONE '{BERLIN}' AS date) AS day, feature, count(DISTINCT subject) AS persons
+        FROM requests WHERE {WINDOW}"""
+    all_day = daily.replace(" feature,", "")
+    [[persons, days]] = rows(traffic, f"SELECT avg(persons), count(*) FROM ({all_day} GROUP BY 1) AS each")
+    [[unnamed]] = rows(traffic, f"SELECT count(*) FROM requests WHERE {WINDOW} AND subject IS NULL")
+    assert float(twin["users"]["known"]) == pytest.approx(float(persons))
+    assert twin["users"]["unnamed"] == unnamed
+    adoption = {
+        name: float(total / days)
+        for name, total in rows(
+            traffic, f"SELECT feature, sum(persons) FROM ({daily} GROUP BY 1, 2) AS each GROUP BY feature"
+        )
     }
-    assert twin["users"]["by_feature"] == adoption
+    assert {name: float(n) for name, n in twin["users"]["by_feature"].items()} == pytest.approx(adoption)
+    assert {row[0]: float(row[1].replace(",", "")) for row in shown.tables["Persons by feature"]} == pytest.approx(
+        adoption, abs=0.5
+    )
 
 
 def test_the_csv_twin_sums_to_the_page_to_the_last_digit(traffic: str) -> None:

@@ -16,6 +16,7 @@ KNOWN: tuple[str, ...] = (
     "0013",
     "0014",
     "0015",
+    "0016",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

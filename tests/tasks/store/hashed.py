@@ -26,6 +26,7 @@ def tables() -> str:
             found.update("\n".join(sorted(repr(tuple(row)) for row in rows)).encode())
         for table, own in (
             ("usage_subjects", "day, subject, requests, unpriced, cost"),
+            ("usage_persons", "day, feature, persons, requests"),
             ("usage_rhythm", "day, hour, feature, provider, model, requests, errors, unpriced, cost"),
             *((each, _all_but_its_id(each)) for each in CUSTOMERS),
         ):
