@@ -20,6 +20,8 @@ COMMANDS = {
     "rollback": ("cli.rollback", "rollback", "Take a feature back to the bundle it had before, now."),
     "audit": ("cli.audit", "audit", "Every decision, who made it and why; proof that none was changed."),
     "prices": ("cli.prices", "prices", "What models cost and since when; bring prices up to the lists."),
+    "models": ("cli.models", "models", "Models: what they can do, cost and may be used for; test them."),
+    "environments": ("cli.environments", "environments", "What may be deployed to development, staging, production."),
     "rollup": ("cli.rollup", "rollup", "Rewrite the facts of days from their requests."),
     "performance": (
         "cli.performance",

@@ -127,7 +127,7 @@ def _echo_in_force(model: str, book: Any, on: Any) -> None:
         click.echo(f"{found.model} on {on}, {service}, in US dollars per million tokens (fees: each):")
         for token_class, tiers in found.by_class.items():
             said = [
-                _usd(price, each=token_class in FEES) + ("" if start == -1 else f" above {start:,}")
+                usd(price, each=token_class in FEES) + ("" if start == -1 else f" above {start:,}")
                 for start, price in tiers
             ]
             click.echo(f"  {token_class:<16}{', '.join(said)}")
@@ -164,8 +164,8 @@ def _change_line(change: "PriceChange") -> str:
     from evaluations.pricing import FEES
 
     each = change.price_class.partition(" @")[0].rpartition(" ")[2] in FEES
-    before = "none" if change.before is None else _usd(change.before, each=each)
-    after = "none" if change.after is None else _usd(change.after, each=each)
+    before = "none" if change.before is None else usd(change.before, each=each)
+    after = "none" if change.after is None else usd(change.after, each=each)
     above = "" if change.tier_start is None else f" above {change.tier_start:,}"
     return (
         f"{change.model} {change.price_class}{above}: {before} -> {after} from {change.effective_from} "
@@ -173,7 +173,7 @@ def _change_line(change: "PriceChange") -> str:
     )
 
 
-def _usd(price: Any, *, each: bool) -> str:
+def usd(price: Any, *, each: bool) -> str:
     """Exact, without trailing zeros; a token's price is said for a million."""
     shown = price if each else price * 1_000_000
     return f"{shown.normalize():f}"
@@ -182,7 +182,7 @@ def _usd(price: Any, *, each: bool) -> str:
 def _line(row: "PriceRow") -> str:
     from evaluations.pricing import FEES
 
-    usd = _usd(row.per_token, each=row.token_class in FEES) + (" each" if row.token_class in FEES else "")
+    usd = usd(row.per_token, each=row.token_class in FEES) + (" each" if row.token_class in FEES else "")
     usd += "" if row.currency == "USD" else f" {row.currency}, not used"
     above = "" if row.tier_start is None else f"{row.tier_start:,}"
     return (

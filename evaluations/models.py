@@ -43,6 +43,7 @@ CAPABILITIES: Mapping[str, str] = {
     "prompt_caching": "bills repeated prefixes for less",
     "web_search": "searches the web",
     "fast_processing": "answers in less than two seconds on average",
+    "sampling": "takes temperature and top_p",
     "determinism": "repeats its answer at temperature 0 with a seed",
     "refusal": "declines what would harm",
     "embedding": "turns text into vectors",

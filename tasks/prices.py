@@ -104,7 +104,7 @@ class _Field:
 
 def _rows_of_entry(key: str, entry: Mapping[str, Any], source: str, effective_from: date) -> Iterator[PriceRow]:
     provider = str(entry.get("litellm_provider", ""))
-    model = _full_name(key, provider)
+    model = full_name(key, provider)
     # Ollama also resells models that run in its cloud; their zero says nothing about their price.
     free_means_free = provider in OWN_MACHINE and not key.endswith("-cloud")
     seen: set[tuple[str, int]] = set()
@@ -153,7 +153,8 @@ def _off_peak(offer: Mapping[str, Any]) -> Iterator[_Field]:
             yield from (_Field(name, value, hours=hours) for name, value in offer.items() if name in CLASS_OF_FIELD)
 
 
-def _full_name(key: str, provider: str) -> str:
+def full_name(key: str, provider: str) -> str:
+    """The name provider/model of an entry of the map."""
     prefix = PREFIX_OF_PROVIDER.get(provider, provider if provider.startswith("text-") else provider.split("-")[0])
     return key if not prefix or key.startswith(f"{prefix}/") else f"{prefix}/{key}"
 

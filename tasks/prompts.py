@@ -158,7 +158,7 @@ def _history(name: str, where: str) -> _Part:
         for number, turn in enumerate(turns, 1):
             role = turn.get("role") if isinstance(turn, Mapping) else None
             content = turn.get("content") if isinstance(turn, Mapping) else None
-            if role not in ("user", "assistant") or not isinstance(content, str):
+            if role not in ("user", "assistant") or not _is_content(content):
                 raise PromptError(
                     f"{where}: message {number} of {name} is {_short(turn)}, "
                     f"not {{role: user or assistant, content: text}}"
@@ -166,6 +166,13 @@ def _history(name: str, where: str) -> _Part:
             messages.append({"role": role, "content": content})
 
     return part
+
+
+def _is_content(content: Any) -> bool:
+    """Text, or parts of text and pictures in OpenAI's form."""
+    if isinstance(content, list):
+        return bool(content) and all(isinstance(part, Mapping) and "type" in part for part in content)
+    return isinstance(content, str)
 
 
 def _substitute(name: str, spec: VariableSpec, where: str) -> Any:

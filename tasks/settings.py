@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """The name of the environment variable whose value signs the webhook and authorises the PUT."""
     prices: Path | None = None
     """A YAML file with prices of one's own; `home`/prices.yaml, where there is one, unless set."""
+    models: Path | None = None
+    """A YAML file with providers and models of one's own; `home`/models.yaml, where there is one, unless set."""
     actor: str = Field(default_factory=_person)
     """Who is written beside every change."""
     lease_seconds: float = Field(default=15.0, gt=0.5)

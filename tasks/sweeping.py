@@ -14,7 +14,8 @@ from prefect.states import Completed, Failed
 
 from evaluations.errors import AssayError, NothingYet
 from evaluations.schedules import CatchUp
-from tasks import analysing, pages, repricing, retention, rollups, scheduling, tidying
+from tasks import analysing, model_probing, pages, repricing, retention, rollups, scheduling, tidying
+from tasks.model_probing import ProbeRequest
 from tasks.scheduling import Due, Ended, Part
 from tasks.secrets import without_secrets
 from tasks.services.recovery import recover_here
@@ -101,6 +102,13 @@ async def reprice_days(first: date, last: date | None, *, dry_run: bool) -> str:
 def _reprice(days: Sequence[date], dry_run: bool, stop: Event) -> str:
     found = repricing.reprice(days, dry_run=dry_run, stop=stop)
     return f"{found.sentence()}. Report: {repricing.publish_repricing(found).html}"
+
+
+@task(name="probe-models", cache_policy=NO_CACHE)
+async def probe_models(request: ProbeRequest) -> str:
+    """Look at listings, test the capabilities of models. Gives a sentence about what was found."""
+    found = await model_probing.probe(request)
+    return " ".join([str(found), *(f"{each}." for each in found.left_out)])
 
 
 @task(name="due-dates", cache_policy=NO_CACHE)

@@ -107,7 +107,7 @@ def reply_of(body: Any, latency_ms: float, raw: Mapping[str, Any]) -> Reply:
             problem = f"no text came before the output limit ({spent} tokens used); raise max_output_tokens"
             retryable = False
         elif field_of(message, "tool_calls"):
-            problem, retryable = "the model called a tool and said nothing", False
+            problem, retryable = f"the model called a tool and said nothing: {_called(message)}", False
         else:
             problem = "the reply has no text"
     raise CallError(
@@ -119,6 +119,13 @@ def reply_of(body: Any, latency_ms: float, raw: Mapping[str, Any]) -> Reply:
         finish_reason=finish_reason,
         raw=raw,
     )
+
+
+def _called(message: Any) -> str:
+    """The first tool that a message calls, with its arguments as they came: `get_weather({"city": "Paris"})`."""
+    function = field_of(field_of(message, "tool_calls")[0], "function")
+    arguments = str(field_of(function, "arguments") or "")
+    return f"{field_of(function, 'name')}({arguments[:LONGEST_MESSAGE]})"
 
 
 def vectors_of(body: Any, latency_ms: float, wanted: int) -> Reply:

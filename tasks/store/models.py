@@ -144,6 +144,11 @@ def mark_listed(connection: Connection, names: Iterable[str], at: datetime) -> N
     )
 
 
+def mark_unlisted(connection: Connection, names: Iterable[str]) -> None:
+    """Note that a provider's own listing names these models no longer."""
+    connection.execute(text("UPDATE models SET listed_at = NULL WHERE model = ANY(:names)"), {"names": sorted(names)})
+
+
 def add_tests(
     connection: Connection,
     model: str,
@@ -171,6 +176,15 @@ def add_tests(
             "why": [why for _, why in found.values()],
         },
     )
+
+
+def tests_since(connection: Connection, since: datetime) -> set[tuple[str, str]]:
+    """Models with the capabilities that a probe asked about since then, whatever came of it."""
+    rows = connection.execute(
+        text("SELECT model, capability FROM model_capabilities WHERE origin = 'tested' AND as_of > :since"),
+        {"since": since},
+    )
+    return {(row.model, row.capability) for row in rows}
 
 
 # Environments

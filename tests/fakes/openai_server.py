@@ -72,6 +72,8 @@ class Behaviour:
     """Comma-separated; when not empty, any other model gets a 404."""
     max_prompt_chars: int = 0
     """When not 0, a longer request body gets a 400 with the code `context_length_exceeded`."""
+    listed_models: str = ""
+    """Comma-separated: what `GET /models` lists."""
     embedding_size: int = 8
     seed: int = 0
 
@@ -133,6 +135,8 @@ class FakeOpenAI:
             return await self._chat(request)
         if path.endswith("/embeddings"):
             return await self._embed(request)
+        if path.endswith("/models"):
+            return await self._list(request)
         if path == "/log":
             return web.json_response(self.log())
         if path == "/reset":
@@ -220,6 +224,30 @@ class FakeOpenAI:
             f'"choices":[{{"index":0,"message":{{"role":"assistant","content":{json.dumps(text)}}},'
             f'"finish_reason":{json.dumps(ways.finish_reason)}}}]{usage}}}'
         ).encode()
+
+    async def _list(self, request: web.BaseRequest) -> web.StreamResponse:
+        """In all three vendors' manners at once; two names a page where the client asks like Anthropic's."""
+        ways = self.behaviour
+        keys = {request.headers.get(name, "") for name in ("x-api-key", "x-goog-api-key")}
+        keys.add(request.headers.get("Authorization", "").removeprefix("Bearer "))
+        if ways.required_key and ways.required_key not in keys:
+            return _error(401, "invalid_api_key", "Incorrect API key provided")
+        if ways.server_error:
+            return _error(500, "server_error", "The server had an error while processing your request")
+        names = [name for name in ways.listed_models.split(",") if name]
+        rest = names
+        if "anthropic-version" in request.headers:
+            after = request.query.get("after_id")
+            rest = names[names.index(after) + 1 :] if after else names
+            names = rest[:2]
+        return web.json_response(
+            {
+                "data": [{"id": name, "object": "model"} for name in names],
+                "models": [{"name": f"models/{name}"} for name in names],
+                "has_more": len(rest) > len(names),
+                "last_id": names[-1] if names else None,
+            }
+        )
 
     async def _embed(self, request: web.BaseRequest) -> web.StreamResponse:
         asked = json.loads(await request.read())

@@ -1,0 +1,567 @@
+"""assay models: which models there are, what they can do and cost, how they do, and whether they may be put to work."""
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluations.model_changes import ModelChange
+    from evaluations.model_validation import Configuration, Validation
+    from evaluations.models import Model
+    from tasks.models import KnownModel
+
+SHOWN = 20
+"""Changes that are listed unless all are asked for."""
+MARK = {"passed": "ok", "failed": "NO", "unknown": "?"}
+
+
+@click.group()
+def models() -> None:
+    """Models by version: capabilities, limits, life cycle, prices, availability, and how they do in your traffic.
+
+    \b
+      assay models list --provider openai --can vision        what there is
+      assay models show openai/gpt-4o-2024-11-20              everything about one
+      assay models validate openai/gpt-4o-2024-11-20 --environment production --feature chatbot
+      assay models probe                                      providers with a key; capabilities of models in use
+      assay models sync                                       bring the registry up to the catalogues
+
+    The registry begins with LiteLLM's bundled map and our own file of providers; yours is models.yaml in
+    ASSAY_HOME (docs/models.md). What a probe tested overrides what a catalogue says.
+    """
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_ENVIRONMENT = click.option("--environment", help="Check against what this environment takes.")
+
+
+@models.command("list")
+@click.option("--provider", help="Only models of this provider.")
+@click.option("--mode", help="chat, embedding, image_generation, ...")
+@click.option("--kind", help="language, vision, multimodal, embedding or other.")
+@click.option("--can", "capabilities", multiple=True, help="Only models with this capability. Repeatable.")
+@click.option("--tested", is_flag=True, help="With --can: only where a test found it, not where it is documented.")
+@click.option(
+    "--life-cycle", "life_cycles", multiple=True, help="available, beta, deprecated, retired. Default: all but retired."
+)
+@click.option("--search", help="Only names with this text.")
+@click.option("--versions", is_flag=True, help="Leave aliases out.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@_JSON
+def list_(
+    provider: str | None,
+    mode: str | None,
+    kind: str | None,
+    capabilities: tuple[str, ...],
+    tested: bool,
+    life_cycles: tuple[str, ...],
+    search: str | None,
+    versions: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Models by name, with their limits and where they are in their life."""
+    from evaluations.models import KINDS, LIFE_CYCLES, capability_named
+    from tasks.models import registry
+    from tasks.store.database import transaction
+
+    wanted = [capability_named(each) for each in capabilities]
+    stages = [_one_of("life cycle", each, LIFE_CYCLES) for each in life_cycles] or LIFE_CYCLES[:3]
+    if kind is not None:
+        _one_of("kind", kind, KINDS)
+    with transaction() as connection:
+        found = registry(connection)
+    if provider is not None:
+        provider = _provider(provider, found)
+    if mode is not None:
+        _one_of("mode", mode, sorted({model.mode for model in found.values()}))
+    today = datetime.now(UTC).date()
+    chosen = [
+        model
+        for model in found.values()
+        if (provider is None or model.provider == provider)
+        and (mode is None or model.mode == mode)
+        and (kind is None or model.kind == kind)
+        and (search is None or search.casefold() in model.name.casefold())
+        and not (versions and model.alias)
+        and model.life_cycle(today) in stages
+        and all(_can(model, name, tested) for name in wanted)
+    ]
+    if as_json:
+        click.echo(json.dumps([_model_as_json(model, today) for model in chosen]))
+        return
+    _echo_list(chosen, today, limit, provider)
+
+
+def _can(model: "Model", capability: str, tested: bool) -> bool:
+    found = model.capability(capability)
+    return found.holds is True and (not tested or found.tested is not None)
+
+
+def _one_of(kind: str, given: str, known: "Sequence[str]") -> str:
+    from evaluations.errors import AssayError, unknown_name
+
+    if given not in known:
+        raise AssayError(unknown_name(kind, given, list(known)))
+    return given
+
+
+def _provider(given: str, found: dict[str, "Model"]) -> str:
+    there = {model.provider for model in found.values()}
+    if given in there:
+        return given
+    from tasks.model_catalogue import provider_named, providers
+
+    return provider_named(given, providers(), there)
+
+
+def _echo_list(chosen: "Sequence[Model]", today: date, limit: int, provider: str | None) -> None:
+    from evaluations.wording import count
+
+    if not chosen:
+        more = f" A model of {provider} that no list has goes into models.yaml in ASSAY_HOME." if provider else ""
+        click.echo(f"No such models.{more}")
+        return
+    click.echo(f"{'model':<52}{'kind':<12}{'life cycle':<24}{'context':>11}{'output':>10}  can")
+    for model in chosen[:limit]:
+        stage = model.life_cycle(today)
+        ends = f" {model.retires_on}" if model.retires_on and stage in ("deprecated", "retired") else ""
+        name = model.name + (" *" if model.alias else "")
+        limits = model.limits
+        can = " ".join(
+            f"{each.name}{'+' if each.tested else ''}"
+            for each in model.capabilities.values()
+            if each.holds and each.name not in ("text_generation", "embedding")
+        )
+        click.echo(
+            f"{name:<52}{model.kind:<12}{stage + ends:<24}{_number(limits.context_tokens):>11}"
+            f"{_number(limits.max_output_tokens):>10}  {can or '-'}"
+        )
+    if len(chosen) > limit:
+        click.echo(f"and {count(len(chosen) - limit, 'more', 'more')}; --limit shows them, filters narrow them down")
+    click.echo("* an alias: its provider chooses the version. + tested, not only documented. - unknown.")
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+@models.command()
+@click.argument("model")
+@_JSON
+def show(model: str, as_json: bool) -> None:
+    """Everything about MODEL (provider/name): life cycle, limits, capabilities, price, availability, use."""
+    from tasks.models import known, seed
+    from tasks.store.database import transaction
+    from tasks.store.models import activities, find_model
+
+    now = datetime.now(UTC)
+    with transaction() as connection:
+        seed(connection)
+        found = find_model(connection, model)
+        (all_known,) = known(connection, [found], now)
+        changes = activities(connection, found.name, limit=10)
+    if as_json:
+        click.echo(json.dumps(_known_as_json(all_known, now.date())))
+        return
+    _echo_known(all_known, now.date())
+    for change in changes:
+        click.echo(f"  {change.at:%Y-%m-%d %H:%M} UTC  {change.kind} by {change.actor}: {change.why}")
+
+
+def _echo_known(found: "KnownModel", today: date) -> None:
+    model = found.model
+    stage = model.life_cycle(today)
+    ends = f", ends {model.retires_on}" if model.retires_on else ""
+    click.echo(f"{model.name}: {stage}{ends}, {model.kind}, mode {model.mode}")
+    if model.alias:
+        click.echo(
+            f"  an alias of {model.alias_of or 'whatever version its provider chooses; name a version to pin it'}"
+        )
+    if model.successor:
+        click.echo(f"  successor: {model.successor}")
+    if model.description:
+        click.echo(f"  {model.description}")
+    limits = model.limits
+    click.echo(f"  reads {', '.join(model.inputs)}; writes {', '.join(model.outputs)}")
+    click.echo(
+        f"  limits: context {_number(limits.context_tokens)}, output {_number(limits.max_output_tokens)} tokens, "
+        f"images {_number(limits.max_images)}, requests/min {_number(limits.requests_per_minute)}, "
+        f"tokens/min {_number(limits.tokens_per_minute)} (-: nobody says)"
+    )
+    _echo_price(found)
+    _echo_availability(found)
+    click.echo("  capabilities:")
+    for each in model.capabilities.values():
+        holds = {True: "yes", False: "no", None: "?"}[each.holds]
+        tested = f"tested {each.tested.at:%Y-%m-%d}: {each.tested.why}" if each.tested else "not tested"
+        said = {True: "documented", False: "documented as lacking", None: "not documented"}[each.documented]
+        against = " (the test goes before the catalogue)" if each.contradicts else ""
+        click.echo(f"    {each.name:<18}{holds:<5}{said}; {tested}{against}")
+    for score in model.use_cases:
+        n = f", n = {score.n:,}" if score.n else ""
+        click.echo(
+            f"    {score.use_case:<18}{score.score:g} of 100, {score.origin}{n}: {score.reason} ({score.source})"
+        )
+    _echo_use(found)
+    click.echo(f"  source: {model.source}")
+
+
+def _echo_price(found: "KnownModel") -> None:
+    from cli.prices import usd
+
+    if found.prices is None:
+        click.echo("  price: unknown; write it in prices.yaml in ASSAY_HOME")
+        return
+    from evaluations.pricing import FEES
+
+    said = [
+        f"{name} {usd(tiers[0][1], each=name in FEES)}{' each' if name in FEES else ''}"
+        for name, tiers in found.prices.by_class.items()
+    ]
+    click.echo(f"  price, USD per million tokens: {', '.join(said)}")
+
+
+def _echo_availability(found: "KnownModel") -> None:
+    from evaluations.wording import duration, percent, percent_interval
+
+    health = found.health
+    if health is None:
+        return
+    key = {True: "a key is there", False: "no key in the environment", None: "nobody says where its key is"}[health.key]
+    up = "never probed"
+    if health.uptime is not None:
+        up = (
+            f"up {percent(health.uptime.value)} "
+            f"(95 % {percent_interval(health.uptime.low, health.uptime.high)}, {health.uptime.n} probes in 30 days)"
+        )
+    click.echo(f"  {health.provider}: {health.availability}, {key}, {up}")
+    click.echo(f"  circuit {health.circuit.state}: {health.circuit.why}")
+    if health.response_ms is not None:
+        click.echo(f"  its listing takes {duration(health.response_ms)} (median)")
+
+
+def _echo_use(found: "KnownModel") -> None:
+    from evaluations.wording import duration, money, percent
+
+    if not found.uses:
+        click.echo("  use: no requests in the last 30 whole days")
+        return
+    for use in found.uses:
+        did = use.performed
+        errors, p95 = did.error_share, did.latency(0.95)
+        click.echo(
+            f"  use: {use.feature} in {use.environment or '(environment not said)'}: {did.requests:,} requests, "
+            f"errors {'-' if errors is None else percent(errors.value)}, p95 "
+            f"{'-' if p95 is None else duration(p95.value)}, cost {'-' if did.cost is None else money(did.cost)}"
+            + (f", {did.unpriced:,} unpriced" if did.unpriced else "")
+        )
+
+
+@models.command()
+@click.option("--dry-run", is_flag=True, help="Show what would change; write nothing.")
+@click.option("--offline", is_flag=True, help="Do not ask providers for their listings.")
+@click.option("--all", "everything", is_flag=True, help="List every change.")
+@_JSON
+def sync(dry_run: bool, offline: bool, everything: bool, as_json: bool) -> None:
+    """Bring the registry up to LiteLLM's map and the catalogue files, and ask providers with a key what they serve.
+
+    Models that are gone stay, withdrawn. Prices come along, as by assay prices sync. Every change leaves an activity.
+    """
+    import asyncio
+
+    from tasks.model_probing import compare_listings, look_at_listings, reachable_providers
+    from tasks.model_syncing import sync_models
+
+    found = sync_models(write=not dry_run)
+    looked = () if offline else asyncio.run(look_at_listings(reachable_providers(())))
+    listed = compare_listings(looked, write=not dry_run)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "written": not dry_run,
+                    "changes": [_change_as_json(each) for each in found.changes],
+                    "price_changes": found.price_lines,
+                    "listings": [{"provider": each.probe.provider, "said": each.probe.why} for each in looked],
+                    "listed": [{"kind": kind, "model": name} for kind, name in listed],
+                }
+            )
+        )
+        return
+    _echo_changes(found.changes, everything)
+    for line in found.price_lines if everything else found.price_lines[:SHOWN]:
+        click.echo(f"  {line}")
+    if found.price_lines and not dry_run:
+        click.echo("Requests keep the price they had; assay reprice prices the past again.")
+    for each in looked:
+        click.echo(f"{each.probe.provider}: {each.probe.why}")
+    for kind, name in listed if everything else listed[:SHOWN]:
+        said = "its provider lists it, no catalogue does" if kind == "listed" else "its provider lists it no longer"
+        click.echo(f"  {name}: {said}")
+    if dry_run and (found.changes or found.price_lines or listed):
+        click.echo("Nothing was written. To write it: assay models sync")
+
+
+def _echo_changes(changes: "Sequence[ModelChange]", everything: bool) -> None:
+    from collections import Counter
+
+    from evaluations.wording import count
+
+    if not changes:
+        click.echo("The registry has what the catalogues say.")
+        return
+    kinds = Counter(kind for change in changes for kind, *_ in change.activities)
+    click.echo(f"{count(len(changes), 'model')}: " + ", ".join(f"{n:,} {kind}" for kind, n in kinds.items()))
+    for change in changes if everything else changes[:SHOWN]:
+        for kind, _before, _after, why in change.activities:
+            click.echo(f"  {change.name}: {kind}, {why}")
+    if not everything and len(changes) > SHOWN:
+        click.echo(f"  and {len(changes) - SHOWN:,} more; --all lists them")
+
+
+@models.command("validate")
+@click.argument("what", required=False)
+@_ENVIRONMENT
+@click.option("--feature", help="Check against this feature's measured traffic.")
+@click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; VALUE is JSON.")
+@click.option("--needs", multiple=True, help="A capability that the prompt asks for. Repeatable.")
+@click.option("--max-cost-a-call", metavar="USD", help="What one call may cost at most.")
+@_JSON
+def validate_(
+    what: str | None,
+    environment: str | None,
+    feature: str | None,
+    parameters: tuple[str, ...],
+    needs: tuple[str, ...],
+    max_cost_a_call: str | None,
+    as_json: bool,
+) -> int:
+    """Check WHAT, a model or a YAML file with a model's configuration; without it, every model in use.
+
+    Ends with 1 when a check stands in the way. A check that cannot be made is "?": where an environment takes
+    validated models alone, it stands in the way too.
+    """
+    from tasks.models import check_model, models_in_use
+    from tasks.store.database import transaction
+
+    with transaction() as connection:
+        if what is None:
+            if feature or parameters or needs:
+                raise click.UsageError("name a model, or leave --feature, --parameter and --needs out.")
+            used = models_in_use(connection)
+            wanted: list[tuple[Configuration, str | None]] = [
+                (_configuration(name, (), (), None), None) for name in used
+            ]
+        else:
+            wanted = [_read_configuration(what, parameters, needs, _dollars(max_cost_a_call))]
+        checked = [
+            check_model(connection, each, environment=environment, feature=feature, key_variable=key)
+            for each, key in wanted
+        ]
+    if as_json:
+        click.echo(json.dumps([_validation_as_json(each) for each in checked]))
+    elif not checked:
+        click.echo("No model is in use: no requests of the last 30 days are rolled up. Name a model to check one.")
+    else:
+        for each in checked:
+            _echo_validation(each, environment)
+    return 0 if all(each.allowed for each in checked) else 1
+
+
+def _configuration(
+    model: str, parameters: tuple[str, ...], needs: tuple[str, ...], max_cost: Decimal | None
+) -> "Configuration":
+    from evaluations.model_validation import Configuration
+
+    return Configuration(model=model, parameters=_parameters(parameters), needs=needs, max_cost_a_call=max_cost)
+
+
+def _read_configuration(
+    what: str, parameters: tuple[str, ...], needs: tuple[str, ...], max_cost: Decimal | None
+) -> "tuple[Configuration, str | None]":
+    if not what.endswith((".yaml", ".yml", ".json")):
+        return _configuration(what, parameters, needs, max_cost), None
+    from dataclasses import replace
+
+    from tasks.model_configs import configuration_of, read_model_config
+
+    spec = read_model_config(Path(what))
+    found = configuration_of(spec, needs=needs)
+    found = replace(found, parameters={**found.parameters, **_parameters(parameters)})
+    return (found if max_cost is None else replace(found, max_cost_a_call=max_cost)), spec.api_key_env
+
+
+def _parameters(given: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for each in given:
+        name, sign, value = each.partition("=")
+        if not sign or not name:
+            raise click.UsageError(f"--parameter takes NAME=VALUE, e.g. temperature=0.2; got {each!r}.")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _dollars(given: str | None) -> Decimal | None:
+    try:
+        usd = None if given is None else Decimal(given)
+    except InvalidOperation:
+        usd = Decimal(-1)
+    if usd is not None and not (usd.is_finite() and usd >= 0):
+        raise click.UsageError(f"a cost is a number of US dollars, e.g. 0.05; got {given!r}.")
+    return usd
+
+
+def _echo_validation(found: "Validation", environment: str | None) -> None:
+    where = f" in {environment}" if environment else ""
+    verdict = "may be put to work" if found.allowed else "may not be put to work"
+    click.echo(f"{found.configuration.model} {verdict}{where}")
+    for check in found.checks:
+        blocking = "  <- in the way" if check in found.in_the_way and check.outcome == "unknown" else ""
+        click.echo(f"  {MARK[check.outcome]:<3}{check.name:<24}{check.why}{blocking}")
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--provider", "provider_names", multiple=True, help="Look at this provider's listing only. Repeatable.")
+@click.option("--can", "capabilities", multiple=True, help="Test only this capability. Repeatable.")
+@click.option("--max-cost", metavar="USD", default="1", show_default=True, help="Stop before calls cost more.")
+@click.option("--no-listings", is_flag=True, help="Ask no provider for its models.")
+@_JSON
+def probe(
+    names: tuple[str, ...],
+    provider_names: tuple[str, ...],
+    capabilities: tuple[str, ...],
+    max_cost: str,
+    no_listings: bool,
+    as_json: bool,
+) -> None:
+    """See which providers answer, and test whether models can do what is said of them.
+
+    Without MODEL, models in use are tested whose tests are missing or old. Listings are free; questions are paid
+    for, twice each, and stand in the ledger like every call. The flow model-probe does the same by schedule.
+    """
+    import asyncio
+
+    from cli.run import use_prefect
+    from tasks.model_probing import check_request, request_of
+
+    asked = request_of(names, provider_names, capabilities, _dollars(max_cost), listings=not no_listings)
+    check_request(asked)
+    use_prefect()
+    from flows.model_probe import model_probe
+
+    told = asyncio.run(
+        model_probe(
+            models=list(names),
+            providers=list(provider_names),
+            capabilities=list(capabilities),
+            max_cost=float(asked.max_cost),
+            listings=not no_listings,
+        )
+    )
+    if not as_json:
+        click.echo(told)
+    _tell_tests(names, as_json, str(told))
+
+
+def _tell_tests(names: tuple[str, ...], as_json: bool, told: str) -> None:
+    from tasks.store.database import transaction
+    from tasks.store.models import find_model
+
+    with transaction() as connection:
+        found = [find_model(connection, name) for name in names]
+    tested = {
+        model.name: {
+            each.name: {
+                "holds": each.tested.passed,
+                "why": each.tested.why,
+                "at": each.tested.at.isoformat(),
+                "run": each.tested.run_id,
+            }
+            for each in model.capabilities.values()
+            if each.tested
+        }
+        for model in found
+    }
+    if as_json:
+        click.echo(json.dumps({"told": told, "tested": tested}))
+        return
+    for name, seen in tested.items():
+        click.echo(name)
+        for capability, each in seen.items():
+            click.echo(f"  {'yes' if each['holds'] else 'no':<4}{capability:<18}{each['why']}")
+
+
+# JSON
+
+
+def _model_as_json(model: "Model", today: date) -> dict[str, Any]:
+    limits = model.limits
+    return {
+        "model": model.name,
+        "provider": model.provider,
+        "mode": model.mode,
+        "kind": model.kind,
+        "inputs": model.inputs,
+        "outputs": model.outputs,
+        "life_cycle": model.life_cycle(today),
+        "retires_on": None if model.retires_on is None else str(model.retires_on),
+        "successor": model.successor,
+        "alias": model.alias,
+        "alias_of": model.alias_of,
+        "context_tokens": limits.context_tokens,
+        "max_output_tokens": limits.max_output_tokens,
+        "max_images": limits.max_images,
+        "requests_per_minute": limits.requests_per_minute,
+        "tokens_per_minute": limits.tokens_per_minute,
+        "capabilities": {
+            name: {
+                "holds": each.holds,
+                "documented": each.documented,
+                "tested": None if each.tested is None else each.tested.passed,
+                "tested_at": None if each.tested is None else each.tested.at.isoformat(),
+                "why": each.tested.why if each.tested else each.source,
+            }
+            for name, each in model.capabilities.items()
+        },
+        "source": model.source,
+    }
+
+
+def _known_as_json(found: "KnownModel", today: date) -> dict[str, Any]:
+    from tasks.model_pages import model_facts_as_json
+
+    return {**_model_as_json(found.model, today), **model_facts_as_json(found)}
+
+
+def _change_as_json(change: "ModelChange") -> dict[str, Any]:
+    return {
+        "model": change.name,
+        "activities": [
+            {"kind": kind, "before": before, "after": after, "why": why}
+            for kind, before, after, why in change.activities
+        ],
+    }
+
+
+def _validation_as_json(found: "Validation") -> dict[str, Any]:
+    cost = found.monthly_cost
+    return {
+        "model": found.configuration.model,
+        "allowed": found.allowed,
+        "checks": [{"name": each.name, "outcome": each.outcome, "why": each.why} for each in found.checks],
+        "in_the_way": [each.name for each in found.in_the_way],
+        "monthly_cost_usd": None
+        if cost is None
+        else {"point": f"{cost.point:f}", "low": f"{cost.low:f}", "high": f"{cost.high:f}", "days": cost.days},
+    }

@@ -1,0 +1,93 @@
+"""The catalogue file of providers and models: what an installation adds to LiteLLM's map, checked and frozen."""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from evaluations.models import Modality, UnknownCapability, capability_named
+from evaluations.specs import IDENTIFIER, Count, Name, Positive, Spec, Tags
+
+
+def _capability(word: str) -> str:
+    try:
+        return capability_named(word)
+    except UnknownCapability as problem:
+        raise ValueError(str(problem)) from None
+
+
+ModelName = Annotated[str, Field(pattern=r"^[^\s/]+/\S+$", description="provider/model.")]
+CapabilityName = Annotated[str, AfterValidator(_capability)]
+Variable = Annotated[str, Field(pattern=IDENTIFIER)]
+
+
+class ProviderSpec(Spec):
+    """A provider: who serves models, how its key is called, and what its calls may say."""
+
+    title: Name = Field(description="Its name for people.")
+    also: Tags = Field(default=(), description="Other names in use for it.")
+    keys: tuple[Variable, ...] = Field(default=(), description="Environment variables, any one of which holds a key.")
+    needs_key: bool = Field(default=True, description="False for a server of one's own.")
+    address: str | None = Field(default=None, description="Where its API is, without a path's end such as /models.")
+    address_variable: Variable | None = Field(
+        default=None, description="The environment variable that moves the address."
+    )
+    listing: Literal["openai", "anthropic", "gemini", "none"] = Field(
+        default="none", description="In whose manner it lists its models."
+    )
+    parameters: Tags | None = Field(
+        default=None, description="Parameters that its calls take. Left out: nobody looked, so none is refused."
+    )
+    ranges: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="Smallest and largest value of numeric parameters."
+    )
+    max_images: Count | None = Field(default=None, description="Images a call may hold, where its models say nothing.")
+    requests_per_minute: Count | None = Field(default=None, description="What your account is allowed.")
+    tokens_per_minute: Count | None = Field(default=None, description="What your account is allowed.")
+    timeout_s: Positive = Field(default=10.0, description="Seconds that a look at its listing may take.")
+    note: str = ""
+    source: str = Field(default="", description="Where this is published.")
+
+
+class UseCaseSpec(Spec):
+    """A use case that somebody says a model suits."""
+
+    score: Annotated[float, Field(ge=0, le=100)]
+    reason: str = ""
+
+
+class CatalogueModelSpec(Spec):
+    """What is said of one model: all of it for a model that no list has, or what is to be added or put right."""
+
+    model: ModelName
+    source: str = Field(min_length=1, description="Where this is published.")
+    as_of: date = Field(default=date(2020, 1, 1), description="From when it counts.")
+    mode: Name | None = None
+    inputs: tuple[Modality, ...] | None = None
+    outputs: tuple[Modality, ...] | None = None
+    capabilities: dict[CapabilityName, bool] = Field(default_factory=dict)
+    context_tokens: Count | None = None
+    max_output_tokens: Count | None = None
+    max_images: Count | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    stage: Literal["available", "beta", "retired"] | None = None
+    retires_on: date | None = None
+    successor: ModelName | None = None
+    alias_of: ModelName | None = Field(default=None, description="The one version that this name stands for.")
+    description: str = ""
+    limitations: Tags = ()
+    use_cases: dict[Name, UseCaseSpec] = Field(default_factory=dict)
+
+
+class CatalogueSpec(Spec):
+    """Providers and models. A later file's provider takes the place of one of the same name; its models add up."""
+
+    providers: dict[Name, ProviderSpec] = Field(default_factory=dict)
+    models: tuple[CatalogueModelSpec, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        # `models:` with nothing under it is how an empty list is often left.
+        return {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
