@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evaluations.model_changes import ModelChange
+    from evaluations.model_overview import KnownModel
     from evaluations.model_validation import Configuration, Validation
     from evaluations.models import Model
-    from tasks.models import KnownModel
 
 SHOWN = 20
 """Changes that are listed unless all are asked for."""
@@ -93,6 +93,8 @@ def list_(
         and model.life_cycle(today) in stages
         and all(_can(model, name, tested) for name in wanted)
     ]
+    # Models of text first: prices of pictures by their size are models in LiteLLM's map, too.
+    chosen.sort(key=lambda model: (model.kind == "other", model.name))
     if as_json:
         click.echo(json.dumps([_model_as_json(model, today) for model in chosen]))
         return
@@ -539,9 +541,9 @@ def _model_as_json(model: "Model", today: date) -> dict[str, Any]:
 
 
 def _known_as_json(found: "KnownModel", today: date) -> dict[str, Any]:
-    from tasks.model_pages import model_facts_as_json
+    from reports.model_files import measured
 
-    return {**_model_as_json(found.model, today), **model_facts_as_json(found)}
+    return {**_model_as_json(found.model, today), **measured(found)}
 
 
 def _change_as_json(change: "ModelChange") -> dict[str, Any]:
@@ -562,6 +564,11 @@ def _validation_as_json(found: "Validation") -> dict[str, Any]:
         "checks": [{"name": each.name, "outcome": each.outcome, "why": each.why} for each in found.checks],
         "in_the_way": [each.name for each in found.in_the_way],
         "monthly_cost_usd": None
-        if cost is None
-        else {"point": f"{cost.point:f}", "low": f"{cost.low:f}", "high": f"{cost.high:f}", "days": cost.days},
+        if cost is None or cost.month is None
+        else {
+            "point": f"{cost.month:f}",
+            "low": None if cost.low is None else f"{cost.low:f}",
+            "high": None if cost.high is None else f"{cost.high:f}",
+            "days": cost.days,
+        },
     }

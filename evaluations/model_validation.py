@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
-from statistics import mean, stdev
 from typing import Any, Literal
 
 from evaluations.availability import ProviderHealth
+from evaluations.cost_scenarios import FEWEST_DAYS, DayUse, MonthlyCost, Offer, measured, monthly_cost
 from evaluations.models import NOTICE, Environment, Model, capability_named
-from evaluations.pricing import PROMPT_CLASSES, Prices, TokenClass, costs
+from evaluations.pricing import Prices, costs
 from evaluations.wording import count, money
 
 Outcome = Literal["passed", "failed", "unknown"]
-MONTH_DAYS = Decimal(365) / 12
 TESTS_HOLD = timedelta(days=30)
 """How long a tested capability counts: vendors change what stands behind a name."""
 SHORTEST_LIFE = timedelta(days=30)
@@ -60,22 +59,11 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DayOfTraffic:
-    """What a feature used on one day."""
-
-    day: date
-    requests: int
-    tokens: Mapping[TokenClass, int]
-    """Of the requests whose tokens are known."""
-    usage_unknown: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
     """The measured traffic that a configuration would take over."""
 
     feature: str
-    days: tuple[DayOfTraffic, ...]
+    days: tuple[DayUse, ...]
     """Whole days, the oldest first, days without requests included."""
     peak_requests_per_minute: int | None = None
     peak_tokens_per_minute: int | None = None
@@ -102,18 +90,9 @@ class Surroundings:
     environment: Environment | None = None
     traffic: Traffic | None = None
     fallbacks: Mapping[str, Model | None] = field(default_factory=dict)
+    stands_for: Model | None = None
+    """The one version that the model is an alias of."""
     today: date
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MonthlyCost:
-    """What measured traffic would cost in a month, in US dollars, with the 95 % interval of its daily mean."""
-
-    point: Decimal
-    low: Decimal
-    high: Decimal
-    days: int
-    requests: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +123,7 @@ class Validation:
 def validate(wanted: Configuration, here: Surroundings) -> Validation:
     """Ask every question that can be asked of a configuration before it is called."""
     environment = here.environment
-    monthly = monthly_cost(here.traffic, here.prices)
+    monthly = _month_of(wanted, here)
     if here.model is None:
         checks: Iterable[Check] = (_unknown_model(wanted, here),)
     else:
@@ -161,6 +140,8 @@ def _checks(wanted: Configuration, here: Surroundings, model: Model, monthly: Mo
     yield _check("known", True, f"the registry has {model.name}")
     yield _version(model)
     yield _life_cycle(model, here.today)
+    if here.stands_for is not None:
+        yield _life_cycle(here.stands_for, here.today, "life cycle of its version")
     if here.environment is not None:
         yield _provider_allowed(model, here.environment)
     yield _key(model, here)
@@ -184,7 +165,7 @@ def _checks(wanted: Configuration, here: Surroundings, model: Model, monthly: Mo
     yield from _parameters(wanted, model, here)
     yield from _fallbacks(wanted, here)
     if here.environment is not None:
-        yield _budget(here.environment, here.traffic, here.prices, monthly)
+        yield _budget(here.environment, here.traffic, monthly)
 
 
 def _check(name: str, good: bool | None, why: str) -> Check:
@@ -209,19 +190,19 @@ def _version(model: Model) -> Check:
     )
 
 
-def _life_cycle(model: Model, today: date) -> Check:
+def _life_cycle(model: Model, today: date, name: str = "life cycle") -> Check:
     at = model.life_cycle(today)
     instead = f"; its successor is {model.successor}" if model.successor else ""
     if at == "retired":
         since = f" since {model.retires_on}" if model.retires_on and model.retires_on <= today else ""
         since = since or (" for no catalogue lists it any more" if model.withdrawn_at else "")
-        return _check("life cycle", False, f"{model.name} is retired{since}{instead}")
+        return _check(name, False, f"{model.name} is retired{since}{instead}")
     if at == "deprecated" and model.retires_on is not None:
         left = (model.retires_on - today).days
-        why = f"deprecated: it ends on {model.retires_on}, in {count(left, 'day')}{instead}"
-        return _check("life cycle", left >= SHORTEST_LIFE.days, why)
+        why = f"deprecated: {model.name} ends on {model.retires_on}, in {count(left, 'day')}{instead}"
+        return _check(name, left >= SHORTEST_LIFE.days, why)
     ends = f"; it ends on {model.retires_on}" if model.retires_on else ""
-    return _check("life cycle", True, f"{at}, no end within {NOTICE.days} days{ends}")
+    return _check(name, True, f"{at}, no end within {NOTICE.days} days{ends}")
 
 
 def _provider_allowed(model: Model, environment: Environment) -> Check:
@@ -376,70 +357,29 @@ def _fallbacks(wanted: Configuration, here: Surroundings) -> Iterator[Check]:
 # What it would cost
 
 
-def monthly_cost(traffic: Traffic | None, prices: Prices | None) -> MonthlyCost | None:
-    """What the measured traffic would cost in a month at these prices, tokens as they are; None where unknown.
-
-    Each day is priced by itself, its requests as so many average ones, and the mean of the days is taken for a month
-    of 365/12 days. The interval is Student's t over days: it tells how much the days differ, not what the next month
-    brings, and another tokenizer may count a tenth more or less.
-    """
-    if traffic is None or prices is None or not traffic.requests:
+def _month_of(wanted: Configuration, here: Surroundings) -> MonthlyCost | None:
+    """What the measured traffic would cost in a month at today's prices; None where nothing is measured."""
+    if here.traffic is None or len(here.traffic.days) < FEWEST_DAYS:
         return None
-    days = [_cost_of(day, prices) for day in traffic.days]
-    known = [each for each in days if each is not None]
-    if len(known) < len(days):
+    if not any(day.requests > day.unknown for day in here.traffic.days):
         return None
-    middle = sum(known, Decimal(0)) / len(known)
-    half = _half_width([float(each) for each in known])
-    return MonthlyCost(
-        point=middle * MONTH_DAYS,
-        low=max(Decimal(0), middle - half) * MONTH_DAYS,
-        high=(middle + half) * MONTH_DAYS,
-        days=len(known),
-        requests=traffic.requests,
-    )
+    return monthly_cost(measured(here.traffic.days), Offer(model=wanted.model, standard=here.prices))
 
 
-def _cost_of(day: DayOfTraffic, prices: Prices) -> Decimal | None:
-    """A day's tokens at other prices; requests whose tokens are unknown count like the average of the others."""
-    told = day.requests - day.usage_unknown
-    if day.requests == 0:
-        return Decimal(0)
-    if told <= 0:
-        return None
-    average = {name: -(-number // told) for name, number in day.tokens.items()}
-    parts = costs(average, prices)
-    if parts is None:
-        return None
-    prompt = sum(number for name, number in average.items() if name in PROMPT_CLASSES)
-    whole = sum(
-        ((prices.per_token(name, prompt) or Decimal(0)) * number for name, number in day.tokens.items()), Decimal(0)
-    )
-    return (whole + parts.get("request", Decimal(0)) * told) * day.requests / told
-
-
-def _half_width(values: Sequence[float]) -> Decimal:
-    """Half of the 95 % t interval of a mean; without a second day it is as wide as the mean itself."""
-    if len(values) < 2:
-        return Decimal(repr(abs(mean(values))))
-    from scipy.stats import t
-
-    return Decimal(repr(float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5))
-
-
-def _budget(
-    environment: Environment, traffic: Traffic | None, prices: Prices | None, monthly: MonthlyCost | None
-) -> Check:
+def _budget(environment: Environment, traffic: Traffic | None, monthly: MonthlyCost | None) -> Check:
     limit = environment.monthly_cost_limit
     if limit is None:
         return _check("monthly cost", True, f"{environment.name} has no limit")
     if monthly is None:
-        why = "no price is known" if prices is None else "no traffic is measured" if traffic is None else "unpriced"
+        why = "no traffic is measured" if traffic is None else "its traffic is too little to tell a month from"
         return _check("monthly cost", None, f"{why}; the limit is {money(limit)}")
+    if monthly.month is None:
+        return _check("monthly cost", None, f"{monthly.unpriced}; the limit is {money(limit)}")
+    low, high = monthly.low or monthly.month, monthly.high or monthly.month
     said = (
-        f"{money(monthly.point)} a month (95 % {money(monthly.low)} to {money(monthly.high)}, "
+        f"{money(monthly.month)} a month ({money(low)} to {money(high)} in 95 of 100 months like these "
         f"{count(monthly.days, 'day')}), the limit is {money(limit)}"
     )
-    if monthly.point > limit:
+    if monthly.month > limit:
         return _check("monthly cost", False, said)
-    return _check("monthly cost", None if monthly.high > limit else True, said)
+    return _check("monthly cost", None if high > limit else True, said)

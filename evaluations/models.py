@@ -78,7 +78,7 @@ def capability_named(word: str) -> str:
     """
     name = OTHER_WORDS.get(word, word)
     if name not in CAPABILITIES:
-        raise UnknownCapability(unknown_name("capability", word, list(CAPABILITIES)))
+        raise UnknownCapability(unknown_name("capability", word, [*CAPABILITIES, *OTHER_WORDS]))
     return name
 
 

@@ -37,7 +37,8 @@ def sync_models(*, write: bool) -> Synced:
         seed_prices(connection, given)
         changes = planned_sync(connection, given)
         plan = planned_prices(connection, given)
-        prices = plan.changes
+        # What a list adds that another had already is no change of a price.
+        prices = [each for each in plan.changes if each.kind == "changed"]
         if write:
             apply_changes(connection, changes, given.actor)
             apply_prices(connection, plan, given)

@@ -2,45 +2,23 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from evaluations.availability import ProviderHealth, health_of
 from evaluations.errors import AssayError
-from evaluations.histograms import Histogram, merged
+from evaluations.model_overview import KnownModel, Use
 from evaluations.model_validation import Configuration, Surroundings, Validation, validate
 from evaluations.models import Model, UnknownModel, model_named
-from evaluations.performance import Performed
-from evaluations.pricing import Prices, names_of
+from evaluations.pricing import names_of
 from tasks.store import model_facts, models
-from tasks.store.model_facts import Use
 from tasks.store.prices import price_book
 
 if TYPE_CHECKING:
     from evaluations.model_specs import ProviderSpec
-
-NOT_LISTED = ("replay", "simulated")
-"""Providers of recorded and made-up answers: no registry has them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownModel:
-    """A model with what was measured of it, and its price today."""
-
-    model: Model
-    prices: Prices | None
-    health: ProviderHealth | None
-    uses: tuple[Use, ...]
-    """What it did for which features, the most requests first."""
-
-    @property
-    def performed(self) -> Performed | None:
-        """All its uses together; None when it has none."""
-        return together(tuple(use.performed for use in self.uses))
 
 
 def registry(connection: Connection, provider: str | None = None) -> dict[str, Model]:
@@ -66,12 +44,14 @@ def known(connection: Connection, found: Sequence[Model], now: datetime | None =
     book = price_book(connection, [model.name for model in found])
     healths = provider_healths(connection, sorted({model.provider for model in found}), now)
     used = uses_by_model(connection, {model.name: model for model in found})
+    versions = models.models_named(connection, [model.alias_of for model in found if model.alias_of])
     return [
         KnownModel(
             model=model,
             prices=book.prices_of(model.name, now.date()),
             health=healths.get(model.provider),
             uses=used.get(model.name, ()),
+            stands_for=versions.get(model.alias_of or ""),
         )
         for model in found
     ]
@@ -108,23 +88,6 @@ def registered_name(provider: str | None, model: str, registered: Mapping[str, M
     also = {"google": "gemini", "aws": "bedrock", "x-ai": "xai"}.get(provider or "")
     candidates = [asked, *([f"{also}/{model}"] if also else []), *(names_of(model) if not provider else [])]
     return next((name for name in candidates if name in registered), None)
-
-
-def together(performed: Sequence[Performed]) -> Performed | None:
-    """Sums over several groups of requests; None for none."""
-    if not performed:
-        return None
-    costs = [each.cost for each in performed if each.cost is not None]
-    counted = (
-        *("requests", "successes", "errors", "usage_unknown", "prompt_tokens", "cached_tokens", "reply_tokens"),
-        *("cache_hits", "cache_known", "priced", "unpriced"),
-    )
-    latencies: Histogram = merged([each.latencies for each in performed])
-    return Performed(
-        **{name: sum(getattr(each, name) for each in performed) for name in counted},
-        cost=sum(costs, Decimal(0)) if costs else None,
-        latencies=latencies,
-    )
 
 
 def models_in_use(connection: Connection) -> dict[str, tuple[Use, ...]]:
@@ -167,6 +130,7 @@ def check_model(
             wanted = replace(wanted, model=model.name)
             registered[model.name] = model
     provider = wanted.model.partition("/")[0]
+    version = registered[wanted.model].alias_of if wanted.model in registered else None
     described: ProviderSpec | None = providers().get(provider)
     there = None if environment is None else models.environment_named(connection, environment)
     traffic = None if feature is None else model_facts.traffic_of(connection, feature)
@@ -186,6 +150,7 @@ def check_model(
             health=provider_healths(connection, [provider], now)[provider],
             environment=there,
             traffic=traffic,
+            stands_for=models.models_named(connection, [version]).get(version) if version else None,
             fallbacks={name: registered.get(name) for name in wanted.fallbacks},
             today=today or now.date(),
         ),

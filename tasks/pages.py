@@ -21,6 +21,7 @@ from evaluations.wording import count
 from tasks.comparing import publish_latest
 from tasks.customer import publish_customer
 from tasks.experiment_pages import publish_experiment
+from tasks.model_pages import publish_models
 from tasks.publishing import publish_request, write_report
 from tasks.settings import settings
 from tasks.store import facts, rollups, spend
@@ -61,6 +62,7 @@ PAGES: Mapping[str, Publish] = {
     "spend": publish_spend,
     "customer": publish_customer,
     "comparison": publish_latest,
+    "models": publish_models,
 }
 """The pages that nightly writes, in this order: name -> what writes it."""
 PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {

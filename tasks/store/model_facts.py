@@ -3,23 +3,23 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from itertools import dropwhile
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from evaluations.availability import RECENT, WINDOW, Outcome
-from evaluations.model_validation import DayOfTraffic, Traffic
-from evaluations.performance import Performed, Window
-from evaluations.pricing import TOKEN_CLASSES, TokenClass
+from evaluations.model_overview import Use
+from evaluations.model_validation import Traffic
+from evaluations.performance import Window
 from evaluations.rollups import Dimension, day_bounds
 from tasks.store.facts import newest_whole_day
+from tasks.store.model_use import daily_use
 from tasks.store.performance import performed_on_days
 from tasks.store.rollups import timezone_of
 
 USE_DAYS = 30
 """A model is in use when it took requests in so many whole days."""
-COUNTED: tuple[TokenClass, ...] = tuple(name for name in TOKEN_CLASSES if name not in ("output_image",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +35,6 @@ class ProviderProbe:
     model: str | None = None
     models_listed: int | None = None
     run_id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """What one model did for the features of an environment in the window of use."""
-
-    provider: str | None
-    model: str | None
-    feature: str
-    environment: str | None
-    performed: Performed
 
 
 def record_probes(connection: Connection, probes: Iterable[ProviderProbe], actor: str) -> None:
@@ -126,45 +115,22 @@ def uses(connection: Connection) -> list[Use]:
     ]
 
 
-def traffic_of(connection: Connection, feature: str, environment: str | None = None) -> Traffic | None:
-    """The traffic of a feature in the window of use; None when it had none.
+def traffic_of(connection: Connection, feature: str) -> Traffic | None:
+    """The traffic of a feature in the window of use, from its first day there on; None when it had none.
 
     Minutes and prompts are read from the requests themselves, days from their facts.
     """
     window = window_of_use(connection)
     if window is None:
         return None
-    given = {"feature": feature, "environment": environment, "first": window[0], "last": window[1]}
-    chosen = "feature = :feature AND (CAST(:environment AS text) IS NULL OR environment = :environment)"
-    sums = ", ".join(f"CAST(coalesce(sum({name}_tokens), 0) AS bigint) AS {name}" for name in COUNTED)
-    rows = connection.execute(
-        text(f"""
-            SELECT d.day, coalesce(u.requests, 0) AS requests, coalesce(u.usage_unknown, 0) AS usage_unknown,
-                   {", ".join(f"coalesce(u.{name}, 0) AS {name}" for name in COUNTED)}
-            FROM rolled_days d LEFT JOIN (
-                SELECT day, CAST(sum(requests) AS bigint) AS requests,
-                       CAST(sum(usage_unknown) AS bigint) AS usage_unknown, {sums}
-                FROM usage_daily WHERE day BETWEEN :first AND :last AND {chosen} GROUP BY day
-            ) AS u USING (day)
-            WHERE d.day BETWEEN :first AND :last ORDER BY d.day
-        """),
-        given,
-    ).mappings()
-    days = tuple(
-        DayOfTraffic(
-            day=row["day"],
-            requests=row["requests"],
-            usage_unknown=row["usage_unknown"],
-            tokens={name: row[name] for name in COUNTED if row[name]},
-        )
-        for row in rows
-    )
-    if not sum(each.requests for each in days):
+    # A feature that is ten days old is told from ten days, not from thirty of which twenty are empty.
+    days = tuple(dropwhile(lambda each: not each.requests, daily_use(connection, [feature], *window)))
+    if not days:
         return None
-    return Traffic(feature=feature, days=days, **_peaks(connection, chosen, given))
+    return Traffic(feature=feature, days=days, **_peaks(connection, feature, *window))
 
 
-def _peaks(connection: Connection, chosen: str, given: dict[str, Any]) -> dict[str, int | None]:
+def _peaks(connection: Connection, feature: str, first: date, last: date) -> dict[str, int | None]:
     """The busiest minute and the longest prompt; None once the requests themselves are gone."""
     timezone = timezone_of(connection)
     prompt = "input_tokens + cached_tokens + cache_write_tokens + cache_write_1h_tokens + input_audio_tokens"
@@ -174,14 +140,14 @@ def _peaks(connection: Connection, chosen: str, given: dict[str, Any]) -> dict[s
             SELECT max(requests) AS requests, max(tokens) AS tokens, max(longest) AS longest FROM (
                 SELECT count(*) AS requests, max({prompt}) AS longest,
                        sum({prompt} + output_tokens + reasoning_tokens + output_audio_tokens) AS tokens
-                FROM requests WHERE at >= :begins AND at < :ends AND {chosen}
+                FROM requests WHERE at >= :begins AND at < :ends AND feature = :feature
                 GROUP BY date_trunc('minute', at)
             ) AS minutes
         """),
         {
-            **given,
-            "begins": day_bounds(given["first"], timezone)[0],
-            "ends": day_bounds(given["last"], timezone)[1],
+            "feature": feature,
+            "begins": day_bounds(first, timezone)[0],
+            "ends": day_bounds(last, timezone)[1],
         },
     ).one()
     return {

@@ -1,7 +1,6 @@
 """The registry of models: read into domain values, brought up to the catalogues, with an activity for every change."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, Row, text
 
 from evaluations.errors import AssayError, unknown_name
 from evaluations.model_changes import ModelChange, fingerprint
+from evaluations.model_overview import Change
 from evaluations.models import Capability, Environment, Finding, Limits, Model, UseCaseScore, model_named
 
 _LOCK = 0x4153_4D4F  # any number that only changes of the registry take
@@ -24,19 +24,6 @@ _MODELS = """
                   ORDER BY capability, origin, as_of DESC) AS c) AS capabilities
     FROM models AS m
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
-    """Something that changed in the registry."""
-
-    kind: str
-    subject: str
-    before: Mapping[str, Any] | None
-    after: Mapping[str, Any] | None
-    why: str
-    actor: str
-    at: datetime
 
 
 def is_empty(connection: Connection) -> bool:
@@ -123,7 +110,7 @@ def record(
     )
 
 
-def activities(connection: Connection, subject: str | None = None, limit: int = 50) -> list[Activity]:
+def activities(connection: Connection, subject: str | None = None, limit: int = 50) -> list[Change]:
     """What changed, the latest first; of one subject or of all."""
     rows = connection.execute(
         text("""
@@ -133,7 +120,7 @@ def activities(connection: Connection, subject: str | None = None, limit: int = 
         {"subject": subject, "limit": limit},
     )
     return [
-        Activity(**_of(row, "kind", "subject", "before", "after", "why", "actor"), at=row.recorded_at) for row in rows
+        Change(**_of(row, "kind", "subject", "before", "after", "why", "actor"), at=row.recorded_at) for row in rows
     ]
 
 
