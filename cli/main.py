@@ -19,6 +19,7 @@ COMMANDS = {
     "deploy": ("cli.deploy", "deploy", "Bring a winner into production: gate, approval, canary, watch."),
     "rollback": ("cli.rollback", "rollback", "Take a feature back to the bundle it had before, now."),
     "audit": ("cli.audit", "audit", "Every decision, who made it and why; proof that none was changed."),
+    "prompts": ("cli.prompts", "prompts", "Prompts in versions: register, compare, review, find."),
     "prices": ("cli.prices", "prices", "What models cost and since when; bring prices up to the lists."),
     "models": ("cli.models", "models", "Models: what they can do, cost and may be used for; test them."),
     "environments": ("cli.environments", "environments", "What may be deployed to development, staging, production."),

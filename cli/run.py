@@ -73,7 +73,11 @@ class Wanted:
     help="Only this model of the suite, or another one. Repeatable.",
 )
 @click.option(
-    "--prompt", "prompts", multiple=True, metavar="FILE", help="This prompt file instead of the suite's. Repeatable."
+    "--prompt",
+    "prompts",
+    multiple=True,
+    metavar="FILE|NAME@VERSION",
+    help="This prompt file, or registered version, instead of the suite's. Repeatable.",
 )
 @click.option("--repeat", "repeats", type=click.IntRange(1, 1000), help="Answer every case this often.")
 @click.option(

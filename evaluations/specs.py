@@ -286,6 +286,8 @@ class PromptSpec(Spec):
     )
     description: str = ""
     changelog: str = Field(default="", description="What this version changes.")
+    categories: Tags = Field(default=(), description="What it is for, e.g. support; not part of its identity.")
+    tags: Tags = Field(default=(), description="Words to find it by; not part of its identity.")
     system: str | None = Field(default=None, description="A template for the system message.")
     user: str | None = Field(default=None, description="A template for a single user message.")
     messages: tuple[MessageSpec, ...] = Field(default=(), description="For several turns, instead of `user`.")
@@ -326,7 +328,7 @@ class PromptSpec(Spec):
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of what reaches the model; name, number, description and changelog are not in it."""
+        """SHA-256 of what reaches the model; name, number, description, changelog, tags are not in it."""
         return content_hash(
             {
                 "system": self.system,
@@ -458,7 +460,9 @@ class SuiteSpec(Spec):
     priority: Priority = "medium"
     dataset: str = Field(default=".", description="The dataset's folder, relative to this file.")
     prompts: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        default=(), description="Prompt files, relative to this file. None: the inputs are sent as they are."
+        default=(),
+        description="Prompt files, relative to this file, or registered versions (support-reply@1.2.0). None: the "
+        "inputs are sent as they are.",
     )
     models: Annotated[tuple[ModelSpec, ...], BeforeValidator(one_or_many), Field(min_length=1)] = Field(
         description="What is to answer: model ids or models with their settings."

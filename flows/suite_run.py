@@ -20,7 +20,10 @@ async def suite_run(
         "Models", "Labels of the suite's models, or model ids. None: all of the suite's.", [], examples=[["large"]]
     ),
     prompts: Names = parameter(
-        "Prompts", "Names or files of prompts. None: all of the suite's.", [], examples=[["triage"]]
+        "Prompts",
+        "Names, files or registered versions of prompts. None: all of the suite's.",
+        [],
+        examples=[["triage"], ["triage@1.2.0"]],
     ),
     repeats: Times | None = parameter(
         "Repeats", "How often every case is answered. Empty: as the suite says.", None, examples=[3]

@@ -1,6 +1,5 @@
 """The page of an experiment: everything that is known of it, gathered after a look, written with its twins."""
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from evaluations.experiment_results import (
     Step,
 )
 from evaluations.experiment_specs import ExperimentSpec
+from evaluations.prompt_changes import diff_lines, prompt_lines
 from evaluations.specs import VariantSpec
 from reports.files import jsonable
 from tasks.experiment_analysis import Looked, LookedAt, look_at, under_way
@@ -40,7 +40,6 @@ COMPOSITE_OFFLINE = ("score", "pass_rate", "latency_ms", "output_tokens", "cost"
 COMPOSITE_LIVE = ("quality", "resolution_rate", "latency_ms", "output_tokens", "cost", "error_rate", "rating")
 """What the composite score is made of, whatever an experiment declares."""
 BINS = 20
-CONTEXT_LINES = 2
 
 
 def publish_experiment(name: str) -> Path:
@@ -386,20 +385,4 @@ def _settings(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[tupl
 def _prompt_diff(before: VariantSpec | None, after: VariantSpec | None) -> tuple[DiffLine, ...]:
     if before is None or after is None or before.prompt.content_hash == after.prompt.content_hash:
         return ()
-    lines = difflib.unified_diff(_lines(before), _lines(after), n=CONTEXT_LINES, lineterm="")
-    kinds: dict[str, Any] = {" ": "same", "-": "gone", "+": "new"}
-    shown: list[DiffLine] = []
-    for line in list(lines)[2:]:
-        if line.startswith("@@"):
-            shown.append(DiffLine(kind="gap", text="…"))
-        else:
-            shown.append(DiffLine(kind=kinds[line[:1]], text=line[1:]))
-    return tuple(shown[1:] if shown[:1] == [DiffLine(kind="gap", text="…")] else shown)
-
-
-def _lines(variant: VariantSpec) -> Sequence[str]:
-    """A prompt as the lines that a model sees, with who says them."""
-    prompt = variant.prompt
-    said = [("system", prompt.system)] if prompt.system else []
-    said += [(turn.role or "history", turn.content or f"{{{turn.history}}}") for turn in prompt.turns]
-    return [line for role, words in said for line in (f"[{role}]", *(words or "").splitlines())]
+    return diff_lines(prompt_lines(before.prompt), prompt_lines(after.prompt))

@@ -22,6 +22,7 @@ from tasks.comparing import publish_latest
 from tasks.customer import publish_customer
 from tasks.experiment_pages import publish_experiment
 from tasks.model_pages import publish_models
+from tasks.prompt_history import publish_prompt
 from tasks.publishing import publish_request, write_report
 from tasks.settings import settings
 from tasks.store import facts, rollups, spend
@@ -68,6 +69,7 @@ PAGES: Mapping[str, Publish] = {
 PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {
     "request": lambda id: publish_request(id).html,
     "experiment": publish_experiment,
+    "prompt": publish_prompt,
 }
 """Pages about one thing, by its id: name -> what writes it."""
 

@@ -64,6 +64,18 @@ def template_of(prompt: PromptSpec) -> "PromptTemplate":
     return _compiled(prompt.model_dump_json())
 
 
+def used_variables(prompt: PromptSpec) -> frozenset[str]:
+    """The variables that a prompt's templates use, histories among them; `inputs` where one takes all of them.
+
+    Raises PromptError if a template is wrong.
+    """
+    used = {turn.history for turn in prompt.turns if turn.history is not None}
+    for turn in (MessageSpec(role="system", content=prompt.system or ""), *prompt.turns):
+        if turn.content is not None:
+            used |= meta.find_undeclared_variables(_parse(turn.content, f"{prompt.label}, {turn.role}"))
+    return frozenset(used - set(ENVIRONMENT.globals))
+
+
 def render_hash(messages: Sequence[Message]) -> str:
     """SHA-256 of the messages as a model gets them."""
     return content_hash([dict(message) for message in messages])

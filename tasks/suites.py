@@ -81,7 +81,8 @@ def load_suite(
     """The suite in a file, or in the folder of that name under `datasets/`, with what was asked for on top.
 
     `models` keeps only these: labels of the suite, or model ids that it does not know yet. `prompts` keeps only
-    these: names, labels (name@version) or files of the suite, or files named from the working directory. `variants`
+    these: names, labels (name@version) or files of the suite, files named from the working directory, or registered
+    versions. `variants`
     keeps only these of what the models, prompts and parameter sets make together, by their labels.
     Raises AssayError that lists every problem with file, line and column.
     """
@@ -98,7 +99,7 @@ def load_suite(
             _placed(
                 document,
                 ("prompts", number),
-                lambda file=file: load_prompt(within(root, path.parent, file, kind="prompt")),
+                lambda file=file: _prompt(root, path.parent, file),
             ),
         )
         for number, file in enumerate(spec.prompts)
@@ -119,6 +120,24 @@ def load_suite(
         variants=kept,
         content_hash=suite_hash(asked, kept),
     )
+
+
+def _prompt(root: Path, folder: Path, named: str) -> PromptSpec:
+    """The prompt of a file, or the registered version that NAME@VERSION names where there is no such file."""
+    if _is_version(named) and not (folder / named).exists():
+        return _registered(named)
+    return load_prompt(within(root, folder, named, kind="prompt"))
+
+
+def _is_version(named: str) -> bool:
+    return re.fullmatch(r"[^/\\]{1,120}@[vV]?\d+\.\d+\.\d+[0-9A-Za-z.+-]{0,80}", named) is not None
+
+
+def _registered(label: str) -> PromptSpec:
+    """A registered version. The store is asked only for this: a suite of files needs none."""
+    from tasks.prompt_registry import registered_version
+
+    return registered_version(label).spec
 
 
 def find_suite(name: str | Path) -> Path:
@@ -244,6 +263,8 @@ def _chosen_prompts(known: Sequence[tuple[str, PromptSpec]], wanted: Sequence[st
         found = [prompt for file, prompt in known if name in (file, prompt.name, prompt.label, Path(file).stem)]
         if not found and Path(name).is_file():
             found = [load_prompt(Path(name))]
+        if not found and _is_version(name):
+            found = [_registered(name)]
         if not found:
             names = [prompt.label for _, prompt in known]
             raise AssayError(

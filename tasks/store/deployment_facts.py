@@ -79,13 +79,17 @@ def last_probe(connection: Connection, provider: str, since: datetime) -> tuple[
 
 
 def prompt_of(connection: Connection, reference: str) -> tuple[str, Mapping[str, Any]] | None:
-    """Hash and content of what NAME@VERSION means now: the latest content under that version; None if not stored."""
+    """Hash and content of what NAME@VERSION means now; None if not stored.
+
+    A registered version means one thing for good. Where none is registered, it is the latest content that a run
+    brought under that number.
+    """
     name, _, version = reference.rpartition("@")
     row = connection.execute(
         text("""
             SELECT v.content_hash, v.spec FROM prompt_versions v JOIN prompts p ON p.id = v.prompt_id
             WHERE p.name = :name AND (v.semver = :version OR v.semver LIKE :edited)
-            ORDER BY v.seq DESC LIMIT 1
+            ORDER BY v.registered_at IS NOT NULL AND v.semver = :version DESC, v.seq DESC LIMIT 1
         """),
         {"name": name, "version": version, "edited": f"{version}+%"},
     ).one_or_none()

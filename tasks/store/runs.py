@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from evaluations.errors import AssayError
 from evaluations.specs import ModelSpec, PromptSpec, SuiteSpec, VariantSpec
 from tasks.store.datasets import CaseFilter
+from tasks.store.prompts import hold_prompt, semver_with_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,14 +401,7 @@ def _write_variants(connection: Connection, run_id: UUID, run: NewRun) -> None:
 
 
 def _prompt_version_id(connection: Connection, prompt: PromptSpec, actor: str) -> UUID:
-    prompt_id = connection.execute(
-        text("""
-            INSERT INTO prompts (name, description, actor) VALUES (:name, :description, :actor)
-            ON CONFLICT (name) DO UPDATE SET description = excluded.description RETURNING id
-        """),
-        {"name": prompt.name, "description": prompt.description, "actor": actor},
-    ).scalar_one()
-    # The update above holds the prompt's row: numbering its versions is safe until the transaction ends.
+    prompt_id = hold_prompt(connection, prompt, actor)
     known = connection.execute(
         text("SELECT id FROM prompt_versions WHERE prompt_id = :prompt AND content_hash = :hash"),
         {"prompt": prompt_id, "hash": prompt.content_hash},
@@ -427,7 +421,7 @@ def _prompt_version_id(connection: Connection, prompt: PromptSpec, actor: str) -
                 {
                     "prompt": prompt_id,
                     "semver": prompt.version,
-                    "semver_with_hash": _with_hash(prompt),
+                    "semver_with_hash": semver_with_hash(prompt.version, prompt.content_hash),
                     "hash": prompt.content_hash,
                     "spec": prompt.model_dump_json(),
                     "actor": actor,
@@ -435,11 +429,6 @@ def _prompt_version_id(connection: Connection, prompt: PromptSpec, actor: str) -
             ).scalar_one()
         )
     )
-
-
-def _with_hash(prompt: PromptSpec) -> str:
-    """The version with the content's hash as build metadata, which semver sets no store by."""
-    return f"{prompt.version}{'.' if '+' in prompt.version else '+'}{prompt.content_hash[:8]}"
 
 
 def _model_config_id(connection: Connection, model: ModelSpec, actor: str) -> UUID:

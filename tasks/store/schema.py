@@ -2,9 +2,9 @@
 
 Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
 traffic.py, those of rollups in rollup_tables.py and customer_tables.py, of experiments in experiment_tables.py, of the
-model registry in model_tables.py, of benchmarks in benchmark_tables.py, of deployments in deployment_tables.py, that
-of reviews in review_tables.py, of selections in selection_tables.py; naming them here makes `Base.metadata` whole for
-whoever imports this module.
+model registry in model_tables.py, of benchmarks in benchmark_tables.py, of deployments in deployment_tables.py, what
+comes to prompts in prompt_tables.py, that of reviews in review_tables.py, of selections in selection_tables.py; naming
+them here makes `Base.metadata` whole for whoever imports this module.
 """
 
 from datetime import date
@@ -14,10 +14,12 @@ from uuid import UUID
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -30,6 +32,7 @@ from tasks.store import (
     deployment_tables,
     experiment_tables,
     model_tables,
+    prompt_tables,
     review_tables,
     rollup_tables,
     selection_tables,
@@ -57,6 +60,7 @@ __all__ = [
     "deployment_tables",
     "experiment_tables",
     "model_tables",
+    "prompt_tables",
     "review_tables",
     "rollup_tables",
     "selection_tables",
@@ -135,13 +139,19 @@ class PromptRow(Base):
 
 
 class PromptVersionRow(Base):
-    """An immutable version of a prompt. A text that changed under the same semver gets its hash as build metadata."""
+    """An immutable version of a prompt, as a run brought it or as somebody registered it.
+
+    What a run brought keeps its content; until it is registered its number is what its file said, with its hash as
+    build metadata where another text has that number. What is registered keeps everything: a trigger sees to it.
+    """
 
     __tablename__ = "prompt_versions"
     __table_args__ = (
         UniqueConstraint("prompt_id", "seq"),
         UniqueConstraint("prompt_id", "semver"),
         UniqueConstraint("prompt_id", "content_hash"),
+        CheckConstraint("(registered_by IS NULL) = (registered_at IS NULL)", name="registered"),
+        Index("ix_prompt_versions_words", text("prompt_words(spec)"), postgresql_using="gin"),
     )
     id: Mapped[uuid_pk]
     prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id"))
@@ -149,6 +159,13 @@ class PromptVersionRow(Base):
     semver: Mapped[name_text]
     content_hash: Mapped[digest]
     spec: Mapped[document]
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("prompt_versions.id"))
+    """The version that it was compared with when it was registered."""
+    source: Mapped[str | None]
+    """Where it was read from when it was registered."""
+    registered_by: Mapped[str | None] = mapped_column(Text)
+    """Its author, who cannot approve it; null for what only a run brought."""
+    registered_at: Mapped[moment | None]
     actor: Mapped[actor]
     recorded_at: Mapped[recorded_at]
 
@@ -171,7 +188,7 @@ class VariantRow(Base):
 
     __tablename__ = "variants"
     id: Mapped[uuid_pk]
-    prompt_version_id: Mapped[UUID] = mapped_column(ForeignKey("prompt_versions.id"))
+    prompt_version_id: Mapped[UUID] = mapped_column(ForeignKey("prompt_versions.id"), index=True)
     model_config_id: Mapped[UUID] = mapped_column(ForeignKey("model_configs.id"))
     content_hash: Mapped[digest] = mapped_column(unique=True)
     spec: Mapped[document]

@@ -17,6 +17,7 @@ KNOWN: tuple[str, ...] = (
     "0014",
     "0015",
     "0016",
+    "0017",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
