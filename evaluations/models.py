@@ -323,15 +323,15 @@ class Bands:
             if any(low >= high for low, high in itertools.pairwise(edges)):
                 raise AssayError(f"the edges of bands have to rise; got {', '.join(f'{edge:g}' for edge in edges)}.")
 
-    def speed(self, mean_latency_s: float) -> Speed:
-        """The word for a mean latency in seconds.
+    def speed(self, latency_s: float) -> Speed:
+        """The word for a typical latency in seconds: a mean, or better a median.
 
         >>> [Bands().speed(s) for s in (0.2, 1.7, 2.0, 4.0, 4.1)]
         ['fastest', 'fastest', 'moderate', 'moderate', 'slow']
         """
-        if mean_latency_s < self.fastest_below_s:
+        if latency_s < self.fastest_below_s:
             return "fastest"
-        return "moderate" if mean_latency_s <= self.moderate_up_to_s else "slow"
+        return "moderate" if latency_s <= self.moderate_up_to_s else "slow"
 
     def accuracy(self, share: float) -> Accuracy:
         """The word for a share of right answers, in [0, 1]."""

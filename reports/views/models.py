@@ -79,6 +79,8 @@ class ModelsView:
     cards: tuple[ModelCard, ...]
     providers: Table
     catalogue: Table
+    picks: tuple[tuple[str, int, tuple[str, ...]], ...]
+    """Filters of the catalogue: label, column, and the words to choose from."""
     changes: Table
     unregistered: Table
     method: tuple[str, ...]
@@ -110,12 +112,16 @@ def models_view(found: ModelsOverview) -> ModelsView:
         files=("models.json", "models.csv"),
         links=words.links("models.html"),
     )
+    catalogue = _catalogue(found)
     return ModelsView(
         page=page,
         in_use=_in_use(found),
         cards=tuple(_card(found, each, number) for number, each in enumerate(found.in_use, 1)),
         providers=_providers(found),
-        catalogue=_catalogue(found),
+        catalogue=catalogue,
+        picks=tuple(
+            (label, column, _words_of(catalogue, column)) for label, column in (("Kind", 1), ("Life cycle", 2))
+        ),
         changes=_changes(found),
         unregistered=_unregistered(found),
         method=METHOD,
@@ -130,18 +136,28 @@ def _verdict(found: ModelsOverview) -> Verdict:
         return Verdict("plain", "No model is in use", ": no requests of the last 30 days are rolled up.")
     retired = [each for each in found.ending if each.life_cycle(found.today) == "retired"]
     down = [each for each in found.providers if each.performed and each.health.availability == "unavailable"]
-    head = f"{count(len(found.in_use) + len({use.model for use in found.unregistered}), 'model')} in use"
+    total = _in_use_at_all(found)
+    head = f"{count(total, 'model')} in use"
     if down:
         return Verdict("bad", f"{_titles(down)} does not answer", f": {head}.")
     if retired:
-        return Verdict("bad", f"{count(len(retired), 'model')} in use are retired", f": {head}.")
+        return Verdict(
+            "bad",
+            f"Retired: {count(len(retired))} of {count(total, 'model')} in use",
+            "; see what may take their place.",
+        )
     if found.ending:
         first = found.ending[0].ends_on
-        ends = f", the first on {date_text(first)}" if first else ""
-        return Verdict(
-            "warn", f"{count(len(found.ending), 'model')} of {len(found.in_use)} in use end soon", f"{ends}."
-        )
+        several = len(found.ending) > 1
+        ends = f",{' the first' if several else ''} on {date_text(first)}" if first else ""
+        said = f"{count(len(found.ending))} of {count(total, 'model')} in use {'end' if several else 'ends'} soon"
+        return Verdict("warn", said, f"{ends}.")
     return Verdict("good", head, ", none of them near its end.")
+
+
+def _in_use_at_all(found: ModelsOverview) -> int:
+    """Models in use, those too that the registry does not know."""
+    return len(found.in_use) + len({(use.provider, use.model) for use in found.unregistered})
 
 
 def _titles(lines: list[ProviderLine]) -> str:
@@ -161,7 +177,7 @@ def _facts(found: ModelsOverview) -> Iterator[Fact]:
     good = Status("Nothing ends soon", "good", "check")
     yield Fact(
         label="Life cycle",
-        status=Status(f"{len(found.ending)} end soon", "warn", "bang") if found.ending else good,
+        status=Status(f"{len(found.ending)} near the end", "warn", "bang") if found.ending else good,
         sentences=tuple(ending) or ("No model in use ends within 180 days.",),
     )
     floating = [one_line(each.model.name, 60) for each in found.floating]
@@ -216,8 +232,8 @@ def _kpis(found: ModelsOverview) -> tuple[Kpi, ...]:
     return (
         Kpi(
             label="Models in use",
-            value=count(len(found.in_use) + len({(use.provider, use.model) for use in found.unregistered})),
-            note=f"{count(len({(use.provider, use.model) for use in found.unregistered}))} unknown to the registry",
+            value=count(_in_use_at_all(found)),
+            note=f"{count(_in_use_at_all(found) - len(found.in_use))} unknown to the registry",
         ),
         Kpi(label="Requests", value=count(requests), note="in the window"),
         Kpi(
@@ -490,6 +506,11 @@ def _catalogue(found: ModelsOverview) -> Table:
         note=f"{count(left)} more, and all other providers, are in models.csv." if left > 0 else "",
         empty="Of no provider in use or with a key here. All models are in models.csv, or: assay models list",
     )
+
+
+def _words_of(table: Table, column: int) -> tuple[str, ...]:
+    cells = [row[column] for row in table.rows]
+    return tuple(sorted({cell.status.word if cell.status else cell.text for cell in cells}))
 
 
 def _catalogue_row(model: Model, found: ModelsOverview) -> tuple[Cell, ...]:
