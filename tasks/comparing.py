@@ -174,7 +174,7 @@ class _Known:
 def _known(
     connection: Connection, asked: Asked, names: Sequence[str], table: Shared | None, feature: str | None
 ) -> _Known:
-    called = {name: table[name].model if table else name for name in names}
+    called = {name: table[name].name if table else name for name in names}
     ids = tuple(called.values())
     book = prices.price_book(connection, ids)
     on = datetime.now(UTC).date()

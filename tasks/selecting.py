@@ -247,7 +247,7 @@ def _table(seats: Sequence[Seat]) -> Shared:
     """The cases that the most models answered, the latest of several: by model id."""
     tables: dict[tuple[str, str, str, str], dict[str, Seat]] = {}
     for seat in seats:
-        tables.setdefault((seat.suite, seat.cases, seat.prompt, seat.scorers), {}).setdefault(seat.model, seat)
+        tables.setdefault((seat.suite, seat.cases, seat.prompt, seat.scorers), {}).setdefault(seat.name, seat)
     return max(tables.values(), key=lambda table: (len(table), max(seat.at for seat in table.values())), default={})
 
 

@@ -192,7 +192,8 @@ def _risks(found: ModelComparison) -> tuple[str, ...]:
         for each in found.sides
         if each.registry is not None and each.registry.retires_on is not None
     ]
-    told += [f"{_name(each.name)} is unpriced." for each in found.sides if each.answer_cost is None]
+    if unknown := [_name(each.name) for each in found.sides if found.sitting and each.answer_cost is None]:
+        told.append(f"What an answer costs is not known of {_and(unknown)}.")
     return tuple(told[:4])
 
 

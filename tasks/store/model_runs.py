@@ -31,6 +31,11 @@ class Seat:
     at: datetime
     sample_data: bool
 
+    @property
+    def name(self) -> str:
+        """The model's whole id: that of the run's label where it is one, as with recorded answers of a known model."""
+        return self.label if "/" in self.label else self.model
+
 
 def seats(connection: Connection, names: Sequence[str] = (), feature: str | None = None) -> list[Seat]:
     """Every model in every completed run, or those of some names (model ids or labels), the newest run first."""

@@ -3,10 +3,11 @@
 import asyncio
 import csv
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import scipy.stats
@@ -17,6 +18,7 @@ from evaluations.models import Capability, Limits, Model, UseCaseScore
 from evaluations.models import Finding as Probed
 from reports.views.comparison import comparison_view, verdict_of
 from tasks.comparing import Asked, compare_models, publish_comparison, publish_latest
+from tasks.store.model_runs import Seat
 from tests.cli.commands import assay_here, rows
 from tests.recorded_models import COSTS, finished, write_models
 from tests.reports.hostile import XSS
@@ -168,6 +170,27 @@ def replaced(found: ModelComparison, sides: tuple[Any, ...], use_case: str) -> M
     from dataclasses import replace
 
     return replace(found, sides=sides, use_case=use_case)
+
+
+@pytest.mark.parametrize(("label", "name"), [("openai/gpt-4o", "openai/gpt-4o"), ("large", "replay/answers.jsonl")])
+def test_recorded_answers_of_a_known_model_go_by_its_whole_id(label: str, name: str) -> None:
+    seat = Seat(
+        suite="colours",
+        feature=None,
+        dataset_id=UUID(int=1),
+        cases="",
+        prompt="",
+        prompt_name="",
+        scorers="",
+        model="replay/answers.jsonl",
+        label=label,
+        run_id=UUID(int=2),
+        answers_of=UUID(int=2),
+        variant=0,
+        at=datetime(2026, 5, 1, tzinfo=UTC),
+        sample_data=False,
+    )
+    assert seat.name == name
 
 
 async def test_the_nightly_page_is_about_the_models_of_the_newest_run(tmp_path: Path) -> None:
