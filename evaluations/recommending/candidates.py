@@ -194,6 +194,11 @@ def measured_exclusion(evidence: Evidence, rule: Rule) -> Exclusion | None:
     return None if wanted.error_rate is None else _failing(evidence, wanted.error_rate, rule.alpha)
 
 
+def hard_limit(bench: Bench, model: str, rule: Rule) -> Exclusion | None:
+    """The first hard limit that a model fails, by its offer or as measured; None where it keeps all."""
+    return declared_exclusion(bench.offer(model), rule.requirements) or measured_exclusion(bench.of(model), rule)
+
+
 def _slow(evidence: Evidence, limit: float, alpha: float) -> Exclusion | None:
     values = evidence.latencies_ms
     bounds = None if values is None else quantile_bounds(values, 0.95, confidence=1 - 2 * alpha)

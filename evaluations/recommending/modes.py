@@ -8,14 +8,12 @@ from evaluations.errors import unknown_name
 from evaluations.recommending.asking import KEEP, Question
 from evaluations.recommending.candidates import (
     Rule,
-    declared_exclusion,
     field_of,
-    measured_exclusion,
+    hard_limit,
     standings,
 )
 from evaluations.recommending.evidence import (
     Bench,
-    Evidence,
     NoIncumbentData,
     NothingFeasible,
     PriceMissing,
@@ -107,12 +105,12 @@ def _best_measured(bench: Bench, rule: Rule) -> str:
     fitting = [
         each
         for each in bench.evidence
-        if _beyond(bench, each, rule) is None
+        if hard_limit(bench, each.model, rule) is None
         and each.level(rule.question.metric) is not None
         and each.cost_per_request is not None
     ]
     if not fitting:
-        reasons = [_beyond(bench, each, rule) for each in bench.evidence]
+        reasons = [hard_limit(bench, each.model, rule) for each in bench.evidence]
         said = "; ".join(
             f"{each.model}: {each.why} ({each.would_do or 'nothing would do'})" for each in reasons if each
         )
@@ -125,11 +123,6 @@ def _best_measured(bench: Bench, rule: Rule) -> str:
             each.model,
         ),
     ).model
-
-
-def _beyond(bench: Bench, evidence: Evidence, rule: Rule) -> Exclusion | None:
-    """The hard limit that a model fails."""
-    return declared_exclusion(bench.offer(evidence.model), rule.requirements) or measured_exclusion(evidence, rule)
 
 
 def _answer(asked: Question, generator: "np.random.Generator", resamplings: int) -> Advice:

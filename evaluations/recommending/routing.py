@@ -7,7 +7,7 @@ that sends as many cases to the strong one.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import log1p
 from typing import TYPE_CHECKING, Final, Protocol
@@ -296,7 +296,7 @@ class RoutingRule:
     loss: float
     """The most that may be lost against the strong model alone, as declared."""
     claimed: Routed
-    """What the rule came to on the cases it was learned on, each predicted without itself."""
+    """What the rule comes to, by the cases it was learned on: quality with each predicted without itself."""
 
     def to_strong(self, known: Known) -> "Flags":
         """Which cases go to the strong model, shape (cases,)."""
@@ -370,36 +370,50 @@ def learned(
         predicted[fold == at] = learn(cases.at(np.flatnonzero(fold != at))).gains(
             cases.known.at(np.flatnonzero(fold == at))
         )
-    threshold = _threshold(cases, predicted, loss, sure)
+    policy = learn(cases)
+    own = policy.gains(cases.known)
+    threshold = _threshold(cases, own, predicted, loss, sure)
+    # Whom the policy sends, and so what is saved, is no matter of outcomes: it may be told of the cases it has seen.
+    sent = routed(cases, own >= threshold)
+    unseen = routed(cases, predicted >= threshold)
     return RoutingRule(
         learner=learner,
-        policy=learn(cases),
+        policy=policy,
         threshold=threshold,
         loss=loss,
-        claimed=routed(cases, predicted >= threshold),
+        claimed=replace(unseen, strong_share=sent.strong_share, saving=sent.saving),
     )
 
 
-def _threshold(cases: RoutedCases, predicted: "Floats", loss: float, sure: bool) -> float:
-    """The highest predicted gain below which all cases may go to the cheap model: the most of them within the loss."""
+def _threshold(cases: RoutedCases, own: "Floats", unseen: "Floats", loss: float, sure: bool) -> float:
+    """The predicted gain below which cases may go to the cheap model: the one that saves most within the loss.
+
+    The loss is kept twice: by whom the policy itself (`own`) sends, and by predictions that each case had no part in
+    (`unseen`). Cases of one prediction go together: a large category is in or out.
+    """
     import numpy as np
 
-    order = np.argsort(predicted, kind="stable")
-    lost = cases.gain[order]
-    n = cases.n
-    total, squares = lost.cumsum(), (lost**2).cumsum()
-    mean = total / n
+    order, rising = np.argsort(own, kind="stable"), np.argsort(unseen, kind="stable")
+    ends = np.flatnonzero(np.append(own[order][1:] > own[order][:-1], True))
+    after = np.append(own[order], np.inf)[ends + 1]
+    thresholds = np.where(np.isinf(after), np.inf, (own[order][ends] + after) / 2)
+    below = np.searchsorted(unseen[rising], thresholds)
+    lost = _lost(cases.gain[order], sure)[ends]
+    lost_unseen = np.append(0.0, _lost(cases.gain[rising], sure))[below]
+    saved = (cases.strong_cost - cases.weak_cost)[order].cumsum()[ends]
+    fits = np.flatnonzero((np.maximum(lost, lost_unseen) <= loss) & (saved > 0))
+    return float(thresholds[fits[saved[fits].argmax()]]) if fits.size else float("-inf")
+
+
+def _lost(gains: "Floats", sure: bool) -> "Floats":
+    """What is lost over all cases when the first 1, 2, 3 and so on go to the cheap model, or its upper 95% bound."""
+    import numpy as np
+
+    n = gains.size
+    mean = gains.cumsum() / n
     if sure:
-        error = np.sqrt(np.maximum(0.0, squares / n - mean**2) / (n - 1))
-        mean = mean + normal_quantile(0.9) * error  # the one-sided 95% bound
-    saved = (cases.strong_cost - cases.weak_cost)[order].cumsum()
-    # Cases of one prediction go together: only the last of them is a place to stop at.
-    ends = np.append(predicted[order][1:] > predicted[order][:-1], True)
-    fits = np.flatnonzero(ends & (mean <= loss) & (saved > 0))
-    if not fits.size:
-        return float("-inf")
-    last = int(fits[saved[fits].argmax()])
-    return float("inf") if last == n - 1 else float((predicted[order][last] + predicted[order][last + 1]) / 2)
+        mean = mean + normal_quantile(0.9) * np.sqrt(np.maximum(0.0, (gains**2).cumsum() / n - mean**2) / (n - 1))
+    return mean
 
 
 def simplest(cases: RoutedCases, *, generator: "np.random.Generator") -> str:

@@ -7,7 +7,7 @@ from math import ceil
 
 from evaluations.estimates import Estimate
 from evaluations.recommending.asking import Question
-from evaluations.recommending.candidates import Rule, Standing, cases_needed
+from evaluations.recommending.candidates import Rule, Standing, cases_needed, hard_limit
 from evaluations.recommending.evidence import Workload
 from evaluations.recommending.recommendation import (
     Effort,
@@ -365,9 +365,11 @@ class Telling:
             (each for each in excluded if each.needed_n is not None), key=lambda each: each.needed_n or 0, default=None
         )
         said = f"Keep {self.asked.reference}: none of {count(len(excluded), 'candidate')} qualifies."
-        if nearest is None:
-            return said
-        return f"{said} Nearest is {nearest.model}: {nearest.would_do or nearest.why}."
+        if nearest is not None:
+            said += f" Nearest is {nearest.model}: {nearest.would_do or nearest.why}."
+        if (limit := hard_limit(self.asked.bench, self.asked.reference, self._rule)) is not None:
+            said += f" It is beyond a limit itself: {limit.why}."
+        return said
 
 
 def _effort(current: str, recommended: str) -> Effort:

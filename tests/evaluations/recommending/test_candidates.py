@@ -245,6 +245,11 @@ def test_what_is_beyond_a_hard_limit_is_excluded_by_name(bench: Bench, wanted: R
     assert excluded.would_do
 
 
+def test_what_is_in_use_and_beyond_a_limit_itself_is_said_to_be(bench: Bench) -> None:
+    asked = replace(worlds.rule(0.05), requirements=Requirements(p95_latency_ms=100))
+    assert "It is beyond a limit itself: its 95th percentile of latency" in advice_on(bench, asked).keep
+
+
 def test_an_error_rate_is_settled_by_the_number_of_calls_that_is_named(bench: Bench) -> None:
     asked = replace(worlds.rule(0.05), requirements=Requirements(error_rate=0.001))
     named = why(advice_on(bench, asked), "maker/good").would_do
