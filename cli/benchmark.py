@@ -125,7 +125,7 @@ def rerun(run: str, as_json: bool) -> None:
     from cli.driving import drive, emit, looker, show_for
     from cli.main import leave
     from cli.run import use_prefect
-    from reports.benchmark_twins import as_json as twin
+    from reports.benchmark_twins import as_metrics
     from tasks.benchmark_pages import published_of
     from tasks.benchmarking import conclude_benchmark, find_benchmark_run
     from tasks.store.database import transaction
@@ -138,14 +138,14 @@ def rerun(run: str, as_json: bool) -> None:
     new_id = drive(lambda: benchmark_rerun(run=before.run_id), show_for(as_json=as_json), looker())
     with transaction() as connection:
         after = conclude_benchmark(find_benchmark_run(connection, new_id))
-    same = twin(before) == twin(after)
+    same = as_metrics(before) == as_metrics(after)
     if as_json:
-        emit("done", run=new_id, rerun_of=before.run_id, identical=same, json=str(published_of(after).json))
+        emit("done", run=new_id, rerun_of=before.run_id, identical=same, metrics=str(published_of(after).metrics))
     else:
         _tell_board(after)
         said = "Every number is the same" if same else "The numbers differ"
         click.echo(f"{said} as in run {before.run_id[:8]}." if same else f"{said} from run {before.run_id[:8]}.")
-        click.echo(f"Metrics: {published_of(after).json}")
+        click.echo(f"Metrics: {published_of(after).metrics}")
     leave(0 if same else 1)
 
 
@@ -167,7 +167,7 @@ def leaderboard(run: str, as_json: bool) -> None:
         click.echo(json.dumps(metrics(result)))
         return
     _tell_board(result)
-    click.echo(f"Metrics: {published.json}")
+    click.echo(f"Page: {published.html}")
 
 
 @benchmark.command()
@@ -377,10 +377,20 @@ def _finish(run_id: str, *, as_json: bool) -> None:
     result = conclude_benchmark(UUID(run_id))
     published, code = published_of(result), exit_code(result)
     if as_json:
-        emit("done", run=run_id, sentence=headline(result), json=str(published.json), exit_code=code)
+        emit(
+            "done",
+            run=run_id,
+            sentence=headline(result),
+            page=str(published.html),
+            metrics=str(published.metrics),
+            exit_code=code,
+        )
     else:
         _tell_board(result)
-        click.echo(f"Metrics: {published.json}")
+        if result.stop_reason == "decided":
+            saved = 1 - result.cases / result.cases_planned
+            click.echo(f"Stopped early: every pair is decided, {percent(saved)} of the cases were not needed.")
+        click.echo(f"Page: {published.html}")
         if not result.complete and result.stop_reason in ("interrupted", "budget", "time"):
             click.echo(f"Go on:  assay run --resume {run_id[:8]}")
     leave(code)

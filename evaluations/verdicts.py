@@ -514,6 +514,8 @@ def _sentence_of_stop(
             why = f"stopped by the time limit{limit}"
         case "interrupted":
             why = "interrupted before the end"
+        case "decided":
+            why = "stopped because every pair of models was decided"
         case _:
             why = stop_reason or "stopped before the end"
     return f"Incomplete: {count(done)} of {count(total, 'answer')}; {why}."

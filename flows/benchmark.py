@@ -4,10 +4,10 @@ from decimal import Decimal
 
 from prefect import flow
 
-from tasks.benchmark_steps import open_benchmark, publish_benchmark
+from tasks.benchmark_steps import execute_benchmark, open_benchmark, publish_benchmark
 from tasks.benchmarking import BenchmarkRequest
 from tasks.forms import Dollars, Name, Names, Seconds, Times, parameter
-from tasks.running import conclude_run, execute, publish_report
+from tasks.running import conclude_run, publish_report
 
 
 @flow(name="benchmark", description="Run a benchmark and publish its leaderboard.")
@@ -57,7 +57,7 @@ async def benchmark(
             allow_unpriced=allow_unpriced,
         )
     )
-    await execute(run_id)
+    await execute_benchmark(run_id)
     await publish_report(await conclude_run(run_id))
     await publish_benchmark(run_id)
     return str(run_id)

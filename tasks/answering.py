@@ -18,6 +18,7 @@ import orjson
 
 from evaluations.answers import Answer, same_model
 from evaluations.errors import AssayError
+from tasks.arrivals import waited_ms
 from tasks.execution import Execution
 from tasks.providers.base import Call
 from tasks.store.answers import CachedAnswer, answered_keys, cached_answers, last_attempts, resolve_abandoned
@@ -102,9 +103,12 @@ async def _answer(
 
 async def _answer_cell(execution: Execution, lease: Lease, cell: Cell) -> bool:
     """One cell from slot to committed answer; False when it was not called because the run is to stop."""
+    due = None if execution.schedule is None else await execution.schedule.turn(execution.stop.event)
     async with execution.slots, execution.gateway.slot(cell.call.model, cell.tokens) as queue_ms:
         if execution.stop.requested:
             return False
+        if due is not None:
+            queue_ms = waited_ms(due)
         intent = Intent(cell.key, lease, cell.attempt, reserve=cell.reserve)
         answer = await execution.call(intent, cell.call, queue_ms)
         if answer is None:

@@ -10,12 +10,12 @@ import random
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from evaluations.benchmark_specs import BenchmarkModelSpec, BenchmarkSpec, SampleSpec
+from evaluations.benchmark_specs import BenchmarkModelSpec, BenchmarkSpec
 from evaluations.benchmarks.formats import Format, format_named
 from evaluations.benchmarks.rows import BadRow, Place, Placed, Question, Recorded
 from evaluations.errors import AssayError, InfrastructureError, unknown_name
@@ -26,6 +26,7 @@ from tasks.documents import parse_document, read_document, shown
 from tasks.settings import settings
 from tasks.suites import dataset_homes
 
+K = TypeVar("K", bound=Hashable)
 BENCHMARK_FILE = "benchmark.yaml"
 READER = 1
 """Raised whenever the same files would be read as other cases or recordings."""
@@ -101,21 +102,25 @@ def load_benchmark(name: str) -> LoadedBenchmark:
     return LoadedBenchmark(spec=spec, path=path)
 
 
-def prepare(loaded: LoadedBenchmark, sample: SampleSpec | None = None) -> Prepared:
+def prepare(loaded: LoadedBenchmark, drawn: Sequence[Question] = ()) -> Prepared:
     """Write the cases, recordings and suite of a benchmark; what is there already is used again.
+
+    `drawn` are the questions of a workload, which stand in no file.
 
     Raises AssayError that names file and line of a row that cannot be read, and a model without any recorded answer.
     """
-    spec = loaded.spec if sample is None else loaded.spec.model_copy(update={"sample": sample})
+    spec = loaded.spec
     questions = resolved(loaded.folder, spec.questions)
     answers = {model.name: resolved(loaded.folder, model.answers) for model in spec.models if model.answers}
     files = dict.fromkeys([*questions, *(file for some in answers.values() for file in some)])
     prompt = (within(loaded.folder, loaded.folder, spec.prompt, kind="prompt"),) if spec.prompt else ()
     sources = {_below(loaded.folder, file): _digest(file) for file in (*files, *prompt)}
+    if drawn:
+        sources["requests, by their lengths"] = content_hash([_case_row(each) for each in drawn])
     mark = content_hash({"reader": READER, "spec": spec.model_dump(mode="json"), "sources": sources})[:16]
     folder = settings().home / "benchmarks" / mark / _slug(spec.benchmark)
     if not (folder / "made.json").is_file():
-        _write_whole_folder(folder, lambda to: _make(to, loaded, spec, questions, answers))
+        _write_whole_folder(folder, lambda to: _make(to, loaded, spec, questions, answers, drawn))
     made = json.loads((folder / "made.json").read_text())
     return Prepared(suite=folder / "suite.yaml", sources=sources, **made)
 
@@ -176,9 +181,10 @@ def _make(
     spec: BenchmarkSpec,
     questions: Sequence[Path],
     answers: Mapping[str, Sequence[Path]],
+    drawn: Sequence[Question],
 ) -> None:
     form = loaded.format
-    every = read_questions(loaded.folder, form, questions)
+    every = list(drawn) or read_questions(loaded.folder, form, questions)
     if not every:
         raise AssayError(f"the benchmark {spec.benchmark} has no question in {', '.join(spec.questions)}.")
     chosen = _sampled(every, spec)
@@ -220,7 +226,7 @@ def suite_of(spec: BenchmarkSpec, form: Format) -> dict[str, Any]:
         "prompts": ["prompt.yaml"],
         "models": [_model_entry(number, model) for number, model in enumerate(spec.models)],
         "other_models": [model.model_dump(mode="json", exclude_unset=True) for model in spec.other_models],
-        "scorers": [_scorer_entry(spec, form, scorer) for scorer in spec.scorers or _own_scorers(form)],
+        "scorers": [_scorer_entry(spec, form, scorer) for scorer in spec.scorers or _own_scorers(spec, form)],
         "repeats": spec.repeats,
         "seed": spec.seed,
         "concurrency": spec.concurrency,
@@ -236,7 +242,9 @@ def suite_of(spec: BenchmarkSpec, form: Format) -> dict[str, Any]:
     return suite
 
 
-def _own_scorers(form: Format) -> Sequence[ScorerSpec]:
+def _own_scorers(spec: BenchmarkSpec, form: Format) -> Sequence[ScorerSpec]:
+    if spec.workload is not None:
+        return [ScorerSpec.model_validate("not_blank")]  # nothing more can be asked of an answer to made-up text
     return [ScorerSpec.model_validate(each) for each in form.scorers]
 
 
@@ -337,14 +345,25 @@ def _stratum(question: Question, by: str) -> str:
 
 
 def apportioned(strata: Mapping[str, Sequence[int]], wanted: int, draw: random.Random) -> list[list[int]]:
-    """`wanted` places drawn from the strata in proportion to their sizes, by the largest remainders."""
-    total = sum(map(len, strata.values()))
-    quotas = {name: wanted * len(places) / total for name, places in strata.items()}
-    counts = {name: int(quota) for name, quota in quotas.items()}
-    by_remainder = sorted(quotas, key=lambda name: (counts[name] - quotas[name], name))
+    """`wanted` places drawn from the strata in proportion to their sizes."""
+    quotas = quotas_of({name: len(places) for name, places in strata.items()}, wanted)
+    return [draw.sample(list(strata[name]), quotas[name]) for name in sorted(strata)]
+
+
+def quotas_of(sizes: Mapping[K, int], wanted: int) -> dict[K, int]:
+    """How many of `wanted` go to each stratum of these sizes, by the largest remainders; all where there are fewer.
+
+    >>> quotas_of({"a": 60, "b": 30, "c": 10}, 5)
+    {'a': 3, 'b': 2, 'c': 0}
+    """
+    total = sum(sizes.values())
+    wanted = min(wanted, total)
+    shares = {name: wanted * size / total for name, size in sizes.items()}
+    counts = {name: int(share) for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: (counts[name] - shares[name], str(name)))
     for name in by_remainder[: wanted - sum(counts.values())]:
         counts[name] += 1
-    return [draw.sample(list(strata[name]), counts[name]) for name in sorted(strata)]
+    return counts
 
 
 # Files

@@ -9,6 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from tasks import benchmark_pages, benchmarking
 from tasks.benchmark_pages import PublishedBenchmark
 from tasks.benchmarking import BenchmarkRequest
+from tasks.execution import execution_of
+from tasks.running import execute
 
 
 @task(name="open-benchmark", cache_policy=NO_CACHE)
@@ -21,6 +23,18 @@ async def open_benchmark(request: BenchmarkRequest) -> UUID:
 async def open_rerun(run: str) -> UUID:
     """A new run over the recorded answers of a benchmark run."""
     return await asyncio.to_thread(benchmarking.open_rerun, run)
+
+
+async def execute_benchmark(run_id: UUID) -> None:
+    """Work on a benchmark; one that may stop early is looked at after every shard."""
+    early = await asyncio.to_thread(benchmarking.may_stop_early, run_id)
+    await execute(run_id, after_shard=stop_when_decided if early else None)
+
+
+async def stop_when_decided(run_id: UUID) -> None:
+    """Ask the run to make no new calls once every pair of models is decided."""
+    if await asyncio.to_thread(benchmarking.is_decided, run_id):
+        execution_of(run_id).stop.request("decided")
 
 
 @task(name="publish-benchmark", cache_policy=NO_CACHE)

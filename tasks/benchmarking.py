@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import combinations
+from itertools import combinations, takewhile
 from statistics import median
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -14,15 +14,17 @@ from sqlalchemy import Connection
 from evaluations.benchmark_specs import BenchmarkSpec, SampleSpec
 from evaluations.benchmarks.formats import VERDICT, format_named
 from evaluations.benchmarks.results import BenchmarkResult, ModelResult, sides_of
-from evaluations.benchmarks.rows import Judged
+from evaluations.benchmarks.rows import Judged, Question
+from evaluations.benchmarks.workload import questions_like
 from evaluations.errors import AssayError
 from evaluations.latency import latency
 from evaluations.leaderboards import Leaderboard, leaderboard
 from evaluations.scoring.base import Scored
 from evaluations.statistics.clusters import per_unit
+from evaluations.statistics.early_stopping import stopping
 from evaluations.statistics.power import detectable_pairs
 from evaluations.verdicts import EXIT_CODES
-from tasks.benchmark_files import LoadedBenchmark, Prepared, load_benchmark, prepare
+from tasks.benchmark_files import LoadedBenchmark, Prepared, load_benchmark, prepare, quotas_of
 from tasks.panel import Panel
 from tasks.planning import Plan, RunRequest, open_run, plan_ahead, take_plan
 from tasks.settings import settings
@@ -41,6 +43,10 @@ if TYPE_CHECKING:
 
 DISAGREEING = 0.2
 """The share of cases that two models of an unknown benchmark are taken to disagree on, before a run has told."""
+EARLIER = 50
+"""Earlier runs that a leaderboard is held against."""
+LOOK_EVERY = 50
+"""Cases between two looks of a benchmark that may stop early; looking often costs no certainty."""
 MEASURED: Mapping[str, Measure] = {"latency": "latency_ms", "throughput": "total_ms", "cost": "cost"}
 """What categories other than accuracy rank by; less is better."""
 
@@ -86,8 +92,8 @@ def plan_benchmark(request: BenchmarkRequest) -> BenchmarkPlan:
     Raises AssayError for whatever would make the benchmark fail, with file and line where it stands in one.
     """
     loaded = _with_wishes(load_benchmark(request.benchmark), request)
-    prepared = prepare(loaded)
-    plan = plan_ahead(_run_request(request, prepared))
+    prepared = prepare(loaded, workload(loaded.spec))
+    plan = plan_ahead(_run_request(request, prepared, loaded.spec.stop_early))
     compared = len(plan.loaded.variants)
     spread, spread_from = _spread(loaded.spec)
     units = _units(plan, loaded)
@@ -123,10 +129,41 @@ def _with_wishes(loaded: LoadedBenchmark, request: BenchmarkRequest) -> LoadedBe
         raise AssayError("a column to sample by goes with a number of cases: --cases N --by COLUMN.")
     if request.stop_early:
         changes["stop_early"] = True
-    return LoadedBenchmark(spec=loaded.spec.model_copy(update=changes), path=loaded.path)
+    wished = LoadedBenchmark(spec=loaded.spec.model_copy(update=changes), path=loaded.path)
+    if wished.spec.stop_early and (wished.spec.category != "accuracy" or _cluster(wished.spec)):
+        raise AssayError(
+            "a benchmark that may stop early ranks by accuracy, over cases that stand alone: only shares in [0, 1] of "
+            "independent cases have a bound that holds at every look."
+        )
+    return wished
 
 
-def _run_request(request: BenchmarkRequest, prepared: Prepared) -> RunRequest:
+def workload(spec: BenchmarkSpec) -> list[Question]:
+    """Questions as long as requests of production were, drawn in proportion to their kinds; none without a workload.
+
+    Raises AssayError where no request is there to draw from.
+    """
+    if spec.workload is None:
+        return []
+    wanted, days = spec.workload.requests, spec.workload.days
+    with transaction() as connection:
+        kinds = benchmarks.kinds_of_requests(connection, spec.workload.feature, days)
+        if not kinds:
+            of = "" if spec.workload.feature is None else f" of {spec.workload.feature}"
+            raise AssayError(
+                f"no answered request{of} with known tokens is there to draw a workload from; `assay ingest FILE` "
+                "takes them in."
+            )
+        quotas = quotas_of(kinds, wanted)
+        return questions_like(benchmarks.draw_requests(connection, spec.workload.feature, days, quotas, spec.seed))
+
+
+def _cluster(spec: BenchmarkSpec) -> str:
+    """The column of the questions that share a source; "" where each stands alone."""
+    return spec.cluster or format_named(spec.format).cluster
+
+
+def _run_request(request: BenchmarkRequest, prepared: Prepared, stop_early: bool) -> RunRequest:
     return RunRequest(
         suite=str(prepared.suite),
         models=request.models,
@@ -136,12 +173,13 @@ def _run_request(request: BenchmarkRequest, prepared: Prepared) -> RunRequest:
         allow_unpriced=request.allow_unpriced,
         use_cache=request.use_cache,
         kind="benchmark",
+        cases_a_shard=LOOK_EVERY if stop_early else None,
     )
 
 
 def _units(plan: Plan, loaded: LoadedBenchmark) -> int:
     """Independent cases: sources where cases share one, as clusters bound what many cases of few sources tell."""
-    column = loaded.spec.cluster or format_named(loaded.spec.format).cluster
+    column = _cluster(loaded.spec)
     if not column:
         return plan.cases
     with transaction() as connection:
@@ -212,8 +250,8 @@ def _warnings(
 def open_benchmark(request: BenchmarkRequest) -> UUID:
     """Write a benchmark down as a run, its models being the variants; nothing is called yet."""
     loaded = _with_wishes(load_benchmark(request.benchmark), request)
-    prepared = prepare(loaded)
-    run_id = open_run(take_plan(_run_request(request, prepared)))
+    prepared = prepare(loaded, workload(loaded.spec))
+    run_id = open_run(take_plan(_run_request(request, prepared, loaded.spec.stop_early)))
     with transaction() as connection:
         save_benchmark(connection, run_id, loaded.spec, prepared.sources, settings().actor)
     return run_id
@@ -253,11 +291,12 @@ def conclude_benchmark(run_id: UUID) -> BenchmarkResult:
         dataset = dataset_of(connection, run.dataset_id)
     spec = stored.spec
     measured = _measured(run, stored)
-    board = _board(stored, measured)
+    board = _board(run, stored, measured)
     models = _models(run, spec, measured.scores)
     cases = max((each.scored + each.unscored for each in models.values()), default=0)
     return BenchmarkResult(
         run_id=str(run.id),
+        as_of=run.completed_at or run.recorded_at,
         benchmark=spec.benchmark,
         description=run.suite.description,
         category=spec.category,
@@ -278,6 +317,21 @@ def conclude_benchmark(run_id: UUID) -> BenchmarkResult:
         simulated=any(variant.model.model.startswith("simulated/") for variant in run.variants),
         recorded=all(variant.model.model.startswith("replay/") for variant in run.variants),
     )
+
+
+def earlier_values(result: BenchmarkResult) -> list[float]:
+    """What models scored in the earlier complete runs of this benchmark on these very cases; reruns are none."""
+    with transaction() as connection:
+        run = run_of(connection, UUID(result.run_id))
+        earlier = benchmarks.earlier_runs(connection, run.id, result.benchmark, run.dataset_id, EARLIER)
+    found: list[float] = []
+    for run_id in earlier:
+        with transaction() as connection:
+            other, stored = run_of(connection, run_id), benchmark_of(connection, run_id)
+        if metric_of(stored.spec) == result.metric:
+            means = [values[values == values] for values in _measured(other, stored).scores.values()]
+            found += [float(values.mean()) for values in means if values.size]
+    return found
 
 
 def exit_code(result: BenchmarkResult) -> int:
@@ -320,11 +374,17 @@ class _Measured:
 def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
     import numpy as np
 
-    column = stored.spec.cluster or format_named(stored.spec.format).cluster
+    column = _cluster(stored.spec)
     with transaction() as connection:
         values = _case_values(connection, run, metric_of(stored.spec))
         sources = benchmarks.case_columns(connection, run.dataset_id, column) if column else {}
     positions = sorted({position for _, position in values})
+    if stored.spec.stop_early:
+        # Cases beyond a gap came back early because they are easy, and would flatter whoever they came back from.
+        with transaction() as connection:
+            order = benchmarks.case_positions(connection, run.dataset_id)
+        whole = (all((number, at) in values for number in range(len(run.variants))) for at in order)
+        positions = [at for at, there in zip(order, takewhile(bool, whole), strict=False) if there]
     scores = {}
     for number, variant in enumerate(run.variants):
         mine = [values.get((number, position)) for position in positions]
@@ -332,11 +392,28 @@ def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
     return _Measured(scores, tuple(sources[position] for position in positions) if sources else None)
 
 
-def _board(stored: StoredBenchmark, measured: _Measured) -> Leaderboard:
+def may_stop_early(run_id: UUID) -> bool:
+    """Whether a run is to stop once its models are told apart."""
+    with transaction() as connection:
+        return benchmark_of(connection, run_id).spec.stop_early
+
+
+def is_decided(run_id: UUID) -> bool:
+    """Whether every pair of models is decided by the cases so far, by bets that hold however often one looks."""
+    with transaction() as connection:
+        run, stored = run_of(connection, run_id), benchmark_of(connection, run_id)
+    scores = _measured(run, stored).scores
+    if len(scores) < 2 or not next(iter(scores.values())).size:
+        return False
+    return stopping(scores, planned=run.cases, margin=stored.spec.smallest_difference).stop
+
+
+def _board(run: StoredRun, stored: StoredBenchmark, measured: _Measured) -> Leaderboard:
     return leaderboard(
         measured.scores,
         clusters=measured.clusters,
         better="higher" if stored.spec.category == "accuracy" else "lower",
+        planned=run.cases if stored.spec.stop_early else None,
         seed=stored.spec.seed,
     )
 

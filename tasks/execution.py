@@ -5,6 +5,7 @@ it again inside a task.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from evaluations.answers import Answer
 from evaluations.errors import InfrastructureError
+from tasks.arrivals import Schedule
 from tasks.panel import Panel
 from tasks.prompts import PromptTemplate
 from tasks.providers.base import Call, Message
@@ -41,6 +43,8 @@ class Execution:
     slots: asyncio.Semaphore
     drain_seconds: float
     cache_days: int
+    schedule: Schedule | None = None
+    """When calls are due; None begins each as soon as there is a place for it."""
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Prompts are made ready by one thread at a time: what is needed first is ready first."""
     _open: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -147,6 +151,9 @@ async def executing(run_id: UUID) -> AsyncIterator[Execution]:
                 slots=asyncio.Semaphore(run.suite.concurrency),
                 drain_seconds=given.drain_seconds,
                 cache_days=given.cache_days,
+                schedule=None
+                if run.suite.arrivals is None
+                else Schedule(run.suite.arrivals, random.Random(f"arrivals {run.seed}")),
             )
             _executions[run_id] = execution
             watchers = [

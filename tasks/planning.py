@@ -62,6 +62,8 @@ class RunRequest:
     variants: tuple[str, ...] = ()
     """Only these variants of the suite, by their labels; none: all of them."""
     kind: str = "suite"
+    cases_a_shard: int | None = None
+    """Smaller shards for a run that is looked at between them; None: as many as keep the slots busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ def plan_run(request: RunRequest, told: Told = lambda _: None) -> Plan:
             since=() if previous is None else tuple(_since(connection, previous, loaded, version)),
             request=request,
             kind=request.kind,
-            shards=shard_bounds(connection, version.id, chosen, _cases_a_shard(loaded)),
+            shards=shard_bounds(connection, version.id, chosen, request.cases_a_shard or _cases_a_shard(loaded)),
         )
 
 

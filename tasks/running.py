@@ -6,7 +6,7 @@ Prefect retries and shows; whether work is done is read from Postgres.
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -40,6 +40,7 @@ from tasks.store.ledger import Lease
 from tasks.working import InFlight, run_shard, work_on
 
 PROGRESS_EVERY_S = 2.0
+AfterShard = Callable[[UUID], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +80,21 @@ async def reopen_run(request: ResumeRequest) -> UUID:
     return await asyncio.to_thread(reopen)
 
 
-async def execute(run_id: UUID, in_flight: InFlight = "retry") -> None:
-    """Work on a run, each shard shown as a task, with a progress bar in Prefect."""
+async def execute(run_id: UUID, in_flight: InFlight = "retry", after_shard: AfterShard | None = None) -> None:
+    """Work on a run, each shard shown as a task, with a progress bar in Prefect. `after_shard` looks between shards."""
+
+    async def shown(run_id: UUID, lease: Lease, in_flight: InFlight) -> bool:
+        done = await _shown_shard(run_id, lease, in_flight)
+        if after_shard is not None:
+            await after_shard(run_id)
+        return done
+
     ticker = asyncio.create_task(_show_progress(run_id))
     try:
         flow_run_id = flow_run.get_id()
         with _stopped_in_order():
             await work_on(
-                run_id, in_flight=in_flight, flow_run_id=UUID(flow_run_id) if flow_run_id else None, shard=_shown_shard
+                run_id, in_flight=in_flight, flow_run_id=UUID(flow_run_id) if flow_run_id else None, shard=shown
             )
     finally:
         ticker.cancel()

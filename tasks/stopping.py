@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Literal
 
-Reason = Literal["interrupted", "budget", "time"]
+Reason = Literal["interrupted", "budget", "time", "decided"]
 
 
 class Stop:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
@@ -68,9 +69,11 @@ class Sides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkResult:
-    """What came out of one run of a benchmark. Everything but `run_id` is the same for the same answers."""
+    """What came out of one run of a benchmark. All but the run and its moment is the same for the same answers."""
 
     run_id: str
+    as_of: datetime
+    """When the run ended, or was read while it goes on."""
     benchmark: str
     description: str
     category: str

@@ -62,6 +62,7 @@ STOP_WORDS = {
     "budget": "stopped by the budget",
     "time": "stopped by the time limit",
     "interrupted": "interrupted",
+    "decided": "stopped because every pair of models was decided",
 }
 
 

@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from evaluations.benchmark_specs import BenchmarkSpec
+from evaluations.benchmarks.workload import Sampled
 from evaluations.errors import AssayError
 from evaluations.latency import Timing
 
@@ -116,6 +117,73 @@ def latest_benchmark(connection: Connection, name: str) -> UUID | None:
     ).scalar_one_or_none()
 
 
+def earlier_runs(connection: Connection, run_id: UUID, name: str, dataset_id: UUID, limit: int) -> list[UUID]:
+    """The complete runs of a benchmark on the same cases that began before a run, the newest first; no reruns."""
+    rows = connection.execute(
+        text("""
+            SELECT b.run_id FROM benchmarks b JOIN runs r ON r.id = b.run_id
+            WHERE b.name = :name AND r.dataset_id = :dataset AND r.status = 'completed' AND r.rescored_from IS NULL
+              AND r.recorded_at < (SELECT coalesce(o.recorded_at, n.recorded_at) FROM runs n
+                                   LEFT JOIN runs o ON o.id = n.rescored_from WHERE n.id = :run)
+            ORDER BY r.recorded_at DESC LIMIT :limit
+        """),
+        {"name": name, "dataset": dataset_id, "run": run_id, "limit": limit},
+    )
+    return list(rows.scalars())
+
+
+def kinds_of_requests(connection: Connection, feature: str | None, days: int) -> dict[tuple[str, str], int]:
+    """How many requests of each feature and category had a model's answer in the last days that hold any."""
+    rows = connection.execute(
+        text(
+            f"SELECT feature, coalesce(category, '') AS category, count(*) AS n {_REQUESTS} GROUP BY 1, 2 ORDER BY 1, 2"
+        ),
+        {"feature": feature, "days": days},
+    )
+    return {(row.feature, row.category): row.n for row in rows}
+
+
+def draw_requests(
+    connection: Connection, feature: str | None, days: int, quotas: Mapping[tuple[str, str], int], seed: int
+) -> list[Sampled]:
+    """So many requests of each kind, drawn by a hash of the seed and their id: the same ones again, in any order."""
+    rows = connection.execute(
+        text(f"""
+            WITH drawn AS (
+                SELECT id, feature, coalesce(category, '') AS category,
+                       input_tokens + cached_tokens + cache_write_tokens AS sent,
+                       output_tokens + reasoning_tokens AS got,
+                       row_number() OVER (PARTITION BY feature, coalesce(category, '')
+                                          ORDER BY md5(:seed || ' ' || id), id) AS place
+                {_REQUESTS}
+            )
+            SELECT d.id, d.feature, d.category, d.sent, d.got FROM drawn d
+            JOIN json_to_recordset(CAST(:quotas AS json)) AS q(feature text, category text, quota int)
+                ON q.feature = d.feature AND q.category = d.category AND d.place <= q.quota
+            ORDER BY d.id
+        """),
+        {
+            "feature": feature,
+            "days": days,
+            "seed": str(seed),
+            "quotas": orjson.dumps(
+                [{"feature": f, "category": c, "quota": quota} for (f, c), quota in quotas.items()]
+            ).decode(),
+        },
+    )
+    return [
+        Sampled(id=row.id, feature=row.feature, category=row.category, input_tokens=row.sent, output_tokens=row.got)
+        for row in rows
+    ]
+
+
+_REQUESTS = """
+    FROM requests WHERE status = 'success' AND usage_known AND model IS NOT NULL
+      AND (CAST(:feature AS text) IS NULL OR feature = :feature)
+      AND at > (SELECT max(at) FROM requests) - make_interval(days => :days)
+"""
+
+
 def list_benchmarks(connection: Connection, limit: int, name: str | None = None) -> list[BenchmarkLine]:
     """The latest benchmark runs, newest first."""
     rows = connection.execute(
@@ -201,6 +269,14 @@ def case_columns(connection: Connection, dataset_id: UUID, column: str) -> dict[
         {"dataset": dataset_id, "column": column},
     )
     return {row.position: row.value for row in rows}
+
+
+def case_positions(connection: Connection, dataset_id: UUID) -> list[int]:
+    """The positions of all cases, in the order in which they are put."""
+    rows = connection.execute(
+        text("SELECT position FROM cases WHERE dataset_id = :dataset ORDER BY position"), {"dataset": dataset_id}
+    )
+    return list(rows.scalars())
 
 
 def spending(connection: Connection, answers_of: UUID) -> dict[int, Spending]:
