@@ -99,10 +99,12 @@ def comparison_view(found: ModelComparison) -> ComparisonView:
         schema=str(SCHEMA_VERSION),
         files=("comparison.json", "comparison.csv"),
     )
+    main = _frontier(found)
     return ComparisonView(
         page=page,
-        main=_frontier(found),
-        standings=_standings(found) if found.sitting else None,
+        main=main,
+        # Without costs nobody stands anywhere, and accuracies are in the next table.
+        standings=_standings(found) if main else None,
         groups=(_performance(found), _capabilities(found), _costs(found), _limits(found)),
         pairs=tuple(_pairs(metric, board) for metric, board in found.boards.items() if board.pairings),
         said=tuple(_said(found, each) for each in found.said),
@@ -223,7 +225,7 @@ def _kpis(found: ModelComparison) -> tuple[Kpi, ...]:
         ),
         Kpi(
             label="Cheapest 1,000 answers",
-            value=money(low[1].value * PER) if low else "unpriced",
+            value=money(low[1].value * PER) if low else "not known",
             note=_name(low[0].name) if low else "",
         ),
     )
