@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from evaluations.deployments import Bundle
 from evaluations.models import Environment, Model
+from evaluations.prompts import ReviewState, said_state
 from evaluations.wording import count, money
 
 Level = Literal["refuse", "warn", "fine"]
@@ -160,6 +161,8 @@ class Surroundings:
     """As the registry knows it; None when it does not."""
     prompt_hash: str | None
     """Of the prompt version's content, where the store has it."""
+    prompt_review: ReviewState | None = None
+    """Where the review of the registered version stands; None: it is not registered."""
     key_variables: Sequence[str] = ()
     """Environment variables that hold the provider's key, one of which would do."""
     key_there: bool = False
@@ -337,4 +340,12 @@ def _prompt(bundle: Bundle, around: Surroundings) -> Check:
     if around.prompt_hash is None:
         says = f"the content of {bundle.prompt} is not in the store: nothing tells whether it changes after approval"
         return Check(name="prompt", level="warn", says=says)
-    return Check(name="prompt", level="fine", says=f"{bundle.prompt} is {around.prompt_hash[:12]}")
+    digest, review = around.prompt_hash[:12], around.prompt_review
+    if review is None:
+        return Check(name="prompt", level="fine", says=f"{bundle.prompt} is {digest}")
+    says = f"{bundle.prompt} ({digest}) is {said_state(review)} in the registry"
+    if review == "approved":
+        return Check(name="prompt", level="fine", says=says)
+    # Without a second person for the bundle there need be none for its prompt; a no holds everywhere.
+    strict = around.environment.approvals_required > 0 or review in ("rejected", "archived")
+    return Check(name="prompt", level="refuse" if strict else "warn", says=says, waivable=strict)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evaluations.prompts import FINDING_SEVERITIES, Finding
-from evaluations.specs import SECRET_VALUE, PromptSpec
+from evaluations.specs import SECRET_KEY, SECRET_VALUE, PromptSpec, scalars
 from evaluations.wording import count
 
 LONG = 8_000
@@ -67,7 +67,7 @@ def lint(
     """
     parts = tuple(parts_of(prompt))
     found = [
-        *_secrets(parts, secrets),
+        *_secrets(prompt, parts, secrets),
         *_variables(prompt, used),
         *_length(prompt, tokens, window),
         *(finding for part in parts for finding in (*_hidden(part), *_overrides(part))),
@@ -87,18 +87,31 @@ _PASSWORD_IN_ADDRESS = re.compile(r"://[^/\s:@{}]+:[^\s@{}]+@")
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 
 
-def _secrets(parts: Sequence[Part], secrets: Sequence[str]) -> Iterator[Finding]:
-    for part in parts:
-        for number, line in enumerate(part.text.splitlines(), 1):
-            patterns = (SECRET_VALUE, _KEY_BLOCK, _ASSIGNED, _PASSWORD_IN_ADDRESS)
-            if any(each.search(line) for each in patterns) or any(secret in line for secret in secrets):
-                yield Finding(
-                    "secret",
-                    "error",
-                    _at(part, number),
-                    "a secret stands in the text",
-                    "take it out and revoke it: whoever sees the prompt, its answers or its reports sees it too",
-                )
+def holds_secret(text: str, secrets: Sequence[str] = ()) -> bool:
+    """Whether something in a text looks like a secret, or is one of some values."""
+    patterns = (SECRET_VALUE, _KEY_BLOCK, _ASSIGNED, _PASSWORD_IN_ADDRESS)
+    return any(each.search(text) for each in patterns) or any(secret in text for secret in secrets)
+
+
+def _secrets(prompt: PromptSpec, parts: Sequence[Part], secrets: Sequence[str]) -> Iterator[Finding]:
+    lines = ((_at(part, n), line) for part in parts for n, line in enumerate(part.text.splitlines(), 1))
+    beside = prompt.model_dump(mode="json", exclude={"system", "user", "messages", "few_shot"})
+    beside["few_shot"] = [example.inputs for example in prompt.few_shot if example.inputs]
+    settings = [(".".join(path), str(value)) for path, value in scalars(beside)]
+    keys = {".".join(path) for path, value in scalars({"parameters": prompt.parameters}) if _names_secret(path, value)}
+    found = (at for at, text in (*lines, *settings) if at in keys or holds_secret(text, secrets))
+    for place in dict.fromkeys(found):
+        yield Finding(
+            "secret",
+            "error",
+            place,
+            "a secret stands in the text",
+            "take it out and revoke it: whoever sees the prompt, its answers or its reports sees it too",
+        )
+
+
+def _names_secret(path: Sequence[str], value: object) -> bool:
+    return isinstance(value, str) and any(SECRET_KEY.search(key) for key in path)
 
 
 def _hidden(part: Part) -> Iterator[Finding]:

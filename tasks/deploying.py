@@ -267,6 +267,7 @@ def _around(
         today=now.date(),
         model=models_named(connection, [bundle.model]).get(bundle.model),
         prompt_hash=None if prompt is None else prompt[0],
+        prompt_review=facts.prompt_review(connection, bundle.prompt),
         key_variables=() if bundle.provider in KEYLESS else keys,
         key_there=any(os.environ.get(name) for name in keys),
         probe=facts.last_probe(connection, bundle.provider, now - PROBE_COUNTS),

@@ -15,14 +15,16 @@ from sqlalchemy import Connection
 from evaluations.errors import AssayError
 from evaluations.pricing import estimate_tokens
 from evaluations.prompt_changes import diff_prompts
-from evaluations.prompt_lint import Window, lint, parts_of
+from evaluations.prompt_lint import Window, holds_secret, lint, parts_of
 from evaluations.prompts import BUMPS, Bump, Finding, PromptDiff, ReviewState, Version, said_state
 from evaluations.specs import PromptSpec
+from tasks.prices import map_file
 from tasks.prompts import load_prompt, template_of, used_variables
 from tasks.secrets import secret_values
 from tasks.settings import settings
 from tasks.store import prompt_facts, prompts
 from tasks.store.database import transaction
+from tasks.store.models import models_named
 from tasks.store.prompts import StoredPrompt
 
 Wanted = Literal["auto", "patch", "minor", "major"]
@@ -67,15 +69,22 @@ def look_over(prompt: PromptSpec, model: str | None = None) -> tuple[Finding, ..
 
 
 def context_of(model: str) -> Window:
-    """The context of a model by LiteLLM's bundled map. Raises AssayError where nobody says."""
-    from tasks.prices import map_file
-
-    listed = json.loads(map_file().read_text(encoding="utf-8"))
-    names = (model, model.partition("/")[2])
-    tokens = next((listed[name].get("max_input_tokens") for name in names if name in listed), None)
-    if not isinstance(tokens, int):
+    """The context of a model by the registry, or by LiteLLM's bundled map. Raises AssayError where nobody says."""
+    with transaction() as connection:
+        known = models_named(connection, [model]).get(model)
+    tokens = _listed_context(model) if known is None else known.limits.context_tokens
+    if tokens is None:
         raise AssayError(f"nobody says how long the context of {model} is; leave --model out, or name another one.")
     return Window(model, tokens)
+
+
+def _listed_context(model: str) -> int | None:
+    listed = json.loads(map_file().read_text(encoding="utf-8"))
+    for name in (model, model.partition("/")[2]):
+        if name in listed:
+            tokens = listed[name].get("max_input_tokens")
+            return tokens if isinstance(tokens, int) else None
+    return None
 
 
 def diff_of(before: PromptSpec, after: PromptSpec) -> PromptDiff:
@@ -215,6 +224,7 @@ def step(label: str, to: ReviewState, *, why: str = "") -> StoredPrompt:
     Raises AssayError without a version, for a step that there is not, for its author where another person is wanted,
     and for archiving what is in use.
     """
+    refuse_secret(why)
     with transaction() as connection:
         found = one_version(connection, label)
         if to == "archived":
@@ -226,10 +236,17 @@ def comment(label: str, said: str, place: str = "") -> StoredPrompt:
     """Write a comment on NAME@VERSION, or on the newest version of NAME."""
     if not said.strip():
         raise AssayError("a comment says something; this one is empty.")
+    refuse_secret(said)
     with transaction() as connection:
         found = prompts.find_version(connection, label)
         prompts.write_comment(connection, found, said, place, settings().actor)
         return found
+
+
+def refuse_secret(said: str) -> None:
+    """Raises AssayError for words that hold a secret: they would stay on record."""
+    if holds_secret(said, secret_values()):
+        raise AssayError("these words hold a secret, and would stay on record; say it without.")
 
 
 def one_version(connection: Connection, label: str) -> StoredPrompt:

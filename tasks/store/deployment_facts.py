@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from evaluations.deployment_checks import Demand, Regression
 from evaluations.deployments import Bundle
+from evaluations.prompts import ReviewState
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,18 @@ def prompt_of(connection: Connection, reference: str) -> tuple[str, Mapping[str,
         {"name": name, "version": version, "edited": f"{version}+%"},
     ).one_or_none()
     return None if row is None else (row.content_hash, row.spec)
+
+
+def prompt_review(connection: Connection, reference: str) -> ReviewState | None:
+    """Where the review of the registered version NAME@VERSION stands; None where none of that number is registered."""
+    name, _, version = reference.rpartition("@")
+    return connection.execute(
+        text("""
+            SELECT prompt_review_state(v.id) FROM prompt_versions v JOIN prompts p ON p.id = v.prompt_id
+            WHERE p.name = :name AND v.semver = :version
+        """),
+        {"name": name, "version": version},
+    ).scalar_one_or_none()
 
 
 def _same(prefix: str = "") -> str:

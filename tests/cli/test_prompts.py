@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.prompt_history import publish_prompt
+from tasks.settings import settings
 from tests.cli.commands import Outcome, a_suite_file, assay, assay_alone, assay_here, rows
 
 
@@ -30,6 +32,7 @@ def told(outcome: Outcome) -> Any:
 
 def test_a_version_goes_from_a_file_to_an_approval(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_ACTOR", "ana")
+    settings.cache_clear()
     first = a_file(tmp_path)
     assert assay_here("prompts", "list").out.startswith("No prompt is registered yet")
     assert "reply@1.0.0 is registered, its first version" in assay_here("prompts", "add", first).out
@@ -48,7 +51,8 @@ def test_a_version_goes_from_a_file_to_an_approval(store: str, tmp_path: Path, m
     refused = assay_here("prompts", "approve", "reply@1.1.0")
     assert (refused.code, "by its own author" in refused.err) == (2, True)
     monkeypatch.setenv("ASSAY_ACTOR", "ben")
-    approved = told(assay("prompts", "approve", "reply@1.1.0", "--why", "fine", "--json", env={"ASSAY_ACTOR": "ben"}))
+    settings.cache_clear()
+    approved = told(assay_here("prompts", "approve", "reply@1.1.0", "--why", "fine", "--json"))
     assert approved["review_state"] == "approved"
     assay_here("prompts", "comment", "reply@1.1.0", "short enough?", "--at", "user, line 4")
     log = told(assay_here("prompts", "log", "reply", "--json"))["log"]
@@ -155,10 +159,7 @@ def test_a_suite_of_two_versions_tells_which_cases_changed_and_their_page_says_i
         store, "SELECT v.semver FROM prompt_versions v JOIN variants x ON x.prompt_version_id = v.id ORDER BY v.seq"
     )
     assert used == [("1.0.0",), ("1.1.0",)], "the run's variants are the registered versions themselves"
-    page = assay("report", "prompt", "reply")
-    assert page.code == 0, page.err
-    [line] = [line for line in page.out.splitlines() if line.endswith("report.html.")]
-    twin = json.loads((Path(line.partition(": ")[2].removesuffix(".")).parent / "report.json").read_text())
+    twin = json.loads(publish_prompt("reply").with_name("report.json").read_text())
     assert {each["case_id"] for each in twin["versions"][0]["behaviour"][0]["changes"]} == {
         case for case, _, _ in changed
     }

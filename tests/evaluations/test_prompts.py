@@ -286,6 +286,12 @@ def test_a_sound_prompt_has_no_findings() -> None:
     assert found(a_prompt()) == []
 
 
+def test_a_variable_or_a_property_may_be_called_like_a_secret() -> None:
+    schema = {"type": "object", "properties": {"password": {"type": "string"}}}
+    sound = a_prompt(variables={"api_key": "text"}, user="<k>\n{{ api_key }}\n</k> As JSON.", output_schema=schema)
+    assert found(sound, used={"api_key"}) == []
+
+
 @pytest.mark.parametrize(
     ("change", "used", "rule", "severity"),
     [
@@ -293,6 +299,8 @@ def test_a_sound_prompt_has_no_findings() -> None:
         ({"system": "Log in with password: hunter2hunter2"}, None, "secret", "error"),
         ({"few_shot": [{"user": "x", "assistant": "postgres://me:pass1word@db/x"}]}, None, "secret", "error"),
         ({"system": "In the vault lies s3same-open."}, None, "secret", "error"),
+        ({"changelog": "key is sk-abcdefgh12345678"}, None, "secret", "error"),
+        ({"parameters": {"extra_headers": {"api_key": "hunter2hunter2"}}}, None, "secret", "error"),
         ({}, {"message", "facts", "tone"}, "undeclared-variable", "error"),
         ({}, {"message"}, "unused-variable", "warning"),
         ({"variables": {}}, None, "undeclared-types", "note"),

@@ -10,6 +10,7 @@ import pytest
 from evaluations.deployments import Bundle
 from evaluations.errors import AssayError
 from evaluations.specs import PromptSpec
+from tasks.deploying import Wish, propose
 from tasks.prompt_files import as_yaml, from_template, read_prompts, templates, written
 from tasks.prompt_history import behaviour_between, history_of
 from tasks.prompt_registry import add, approved_version, comment, context_of, look_over, registered_version, step
@@ -135,6 +136,8 @@ def test_a_bundle_may_ask_for_an_approved_version(store: str, as_ben: Any) -> No
     step("support-reply@1.0.0", "approved", why="fine")
     assert approved_version("support-reply@v1.0.0").content_hash == a_prompt().content_hash
     comment("support-reply@1.0.0", "Looks good", "system, line 1")
+    with pytest.raises(AssayError, match="these words hold a secret"):
+        comment("support-reply@1.0.0", "try sk-abcdefgh12345678")
     trail = history_of("support-reply")
     assert [(each.after, each.actor) for each in trail.reviews] == [
         ("draft", "ana"),
@@ -186,6 +189,25 @@ def test_a_live_bundle_and_one_on_its_way_are_places_of_use(store: str) -> None:
     ]
     with pytest.raises(AssayError, match="is in use: deployment chatbot"):
         step("support-reply@1.0.0", "archived", why="old")
+
+
+def test_a_bundle_for_production_is_checked_for_the_approval_of_its_prompt(store: str, as_ben: Any) -> None:
+    add(a_prompt())
+    bundle = {"prompt": "support-reply@1.0.0", "model": "openai/gpt-4o-mini"}
+
+    def check(environment: str) -> tuple[str, bool]:
+        proposal = propose(Wish(environment=environment, feature="chatbot", bundle=bundle))
+        [found] = [each for each in proposal.checks if each.name == "prompt"]
+        return found.level, found.waivable
+
+    assert check("production") == ("refuse", True)
+    assert check("development") == ("warn", False)
+    step("support-reply@1.0.0", "in_review")
+    as_ben()
+    step("support-reply@1.0.0", "approved")
+    assert check("production") == check("development") == ("fine", False)
+    step("support-reply@1.0.0", "rejected", why="no")
+    assert check("development") == ("refuse", True)
 
 
 # Suites
@@ -373,7 +395,7 @@ def test_values_come_from_a_person_before_a_file_before_a_case(tmp_path: Path) -
         rendered(prompt, dataset="support-tickets", case_id="nobody")
 
 
-def test_the_context_of_a_model_is_read_from_the_bundled_map() -> None:
+def test_the_context_of_a_model_the_registry_does_not_know_is_read_from_the_bundled_map(store: str) -> None:
     from tasks.prices import map_file
 
     listed = json.loads(map_file().read_text())
