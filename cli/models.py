@@ -68,25 +68,26 @@ def list_(
 ) -> None:
     """Models by name, with their limits and where they are in their life."""
     from evaluations.models import KINDS, LIFE_CYCLES, capability_named
-    from tasks.models import registry
+    from tasks.models import registry, seed
     from tasks.store.database import transaction
+    from tasks.store.models import providers_known
 
     wanted = [capability_named(each) for each in capabilities]
     stages = [_one_of("life cycle", each, LIFE_CYCLES) for each in life_cycles] or LIFE_CYCLES[:3]
     if kind is not None:
         _one_of("kind", kind, KINDS)
     with transaction() as connection:
-        found = registry(connection)
-    if provider is not None:
-        provider = _provider(provider, found)
+        if provider is not None:
+            seed(connection)
+            provider = _provider(provider, providers_known(connection))
+        found = registry(connection, provider)
     if mode is not None:
         _one_of("mode", mode, sorted({model.mode for model in found.values()}))
     today = datetime.now(UTC).date()
     chosen = [
         model
         for model in found.values()
-        if (provider is None or model.provider == provider)
-        and (mode is None or model.mode == mode)
+        if (mode is None or model.mode == mode)
         and (kind is None or model.kind == kind)
         and (search is None or search.casefold() in model.name.casefold())
         and not (versions and model.alias)
@@ -114,8 +115,7 @@ def _one_of(kind: str, given: str, known: "Sequence[str]") -> str:
     return given
 
 
-def _provider(given: str, found: dict[str, "Model"]) -> str:
-    there = {model.provider for model in found.values()}
+def _provider(given: str, there: "Sequence[str]") -> str:
     if given in there:
         return given
     from tasks.model_catalogue import provider_named, providers

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from evaluations.errors import NothingYet
 from evaluations.model_overview import ModelsOverview, ProviderLine, Use, together
 from evaluations.models import LifeCycle, Model
 from tasks.model_catalogue import has_key, providers
@@ -21,11 +22,16 @@ CHANGES = 100
 
 
 def publish_models(first: date | None = None, last: date | None = None) -> Path:
-    """Which models and providers are in use, how they do, and what is known of them. It has its own window."""
+    """Which models and providers are in use, how they do, and what is known of them. It has its own window.
+
+    Raises NothingYet when no model is in use and no provider has a key or was probed.
+    """
     from reports.model_files import models_files
 
     with transaction() as connection:
         found = models_overview(connection)
+    if not found.in_use and not found.unregistered and not found.providers:
+        raise NothingYet("no model is in use, and no provider has a key here or was probed; `assay models list`.")
     folder = settings().reports_folder
     for name, parts in models_files(found):
         write_report(folder / name, parts, about="What it is made of", again="assay report models")
