@@ -190,7 +190,7 @@ def _fail(connection: Connection, found: StoredDeployment, why: str, actor: str 
 
 
 def _share(of_hundred: int) -> str:
-    return f"{percent(of_hundred / 100)} of the units get it"
+    return f"{of_hundred}% of the units get it"
 
 
 # With traffic
@@ -226,7 +226,7 @@ def _look(connection: Connection, found: StoredDeployment, now: datetime) -> Tak
 
 
 def _take_back(connection: Connection, found: StoredDeployment, window: Step, watched: Watched) -> Taken:
-    why = f"rolled back by itself at {percent(window.percent / 100)}: {watched.sentence}"
+    why = f"rolled back by itself at {window.percent}%: {watched.sentence}"
     if not found.policy.auto_rollback:
         sentence = f"it harms, and goes back when a person says so: assay rollback {found.feature}. {watched.sentence}"
         return Taken(sentence=sentence, moved=False)

@@ -136,8 +136,9 @@ def propose(wish: Wish, now: datetime | None = None) -> Proposal:
         sample = facts.is_sample(connection, None if experiment is None else experiment.id, feature)
         cases = None if before is None else facts.changed_cases(connection, before, bundle)
         diff = _prompt_diff(connection, before, prompt)
-    cost, unknown = _monthly(feature, bundle)
-    cost_now = None if before is None else _monthly(feature, before)[0]
+        measured = facts.demand_of(connection, feature, now - HISTORY).requests
+    cost, unknown = _monthly(feature, bundle) if measured else (None, f"no request of {feature} is measured yet")
+    cost_now = _monthly(feature, before)[0] if measured and before is not None else None
     with transaction() as connection:
         around = _around(connection, bundle, feature, environment, now, cost, unknown, prompt)
     return Proposal(

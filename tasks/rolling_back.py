@@ -49,7 +49,7 @@ class RolledBack:
                 said = f"the canary of {where} is ended: {self.left} has no traffic any more. All get {self.live}."
             case _:
                 said = (
-                    f"{where} was rolled back already and is on {self.live}; its flags are written again. To go to "
+                    f"{where} was taken back already and is on {self.live}; its flags are written again. To go to "
                     "another bundle, name it: --to ID (assay deploy list)"
                 )
         return f"{said} Experiment {self.paused} is paused." if self.paused else said
@@ -87,7 +87,7 @@ def _step_back(
     if coming is not None and coming.status == "deploying" and to is None and live is not None:
         end_canary(connection, coming, why, who)
         return "canary ended", coming.bundle, live.bundle, None
-    if live is not None and coming is None and _is_there(live, to):
+    if live is not None and coming is None and _is_there(connection, live, to):
         return "already", None, live.bundle, None
     target = stored.restorable(connection, feature, environment, to)
     if coming is not None:
@@ -100,10 +100,12 @@ def _step_back(
     return "restored", None if live is None else live.bundle, target.bundle, paused
 
 
-def _is_there(live: StoredDeployment, to: str | None) -> bool:
-    if to is None:
-        return live.trigger == "rollback"
-    return str(live.id).startswith(to.lower()) or live.bundle.prompt == to
+def _is_there(connection: Connection, live: StoredDeployment, to: str | None) -> bool:
+    """Is this what the command asks for? The last thing that happened was a way back, of all units or of a canary."""
+    if to is not None:
+        return str(live.id).startswith(to.lower()) or live.bundle.prompt == to
+    last = stored.list_deployments(connection, feature=live.feature, environment=live.environment, limit=1)[0]
+    return live.trigger == "rollback" or last.status == "rolled_back"
 
 
 def end_canary(connection: Connection, coming: StoredDeployment, why: str, who: str) -> None:

@@ -429,7 +429,10 @@ def refusal(problem: IntegrityError) -> AssayError | IntegrityError:
     if not isinstance(problem.orig, CheckViolation):
         return problem
     constraint, said = problem.orig.diag.constraint_name, problem.orig.diag.message_primary
-    return AssayError(_SENTENCES.get(constraint or "", f"{said or 'the database refused it'}."))
+    told = f"{said or 'the database refused it'}."
+    if said and said.startswith("who asked for"):
+        told += " Another person has to."
+    return AssayError(_SENTENCES.get(constraint or "", told))
 
 
 _SENTENCES = {"ck_deployments_second_person": "production always waits for a second person: one approval at least."}

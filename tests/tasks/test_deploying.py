@@ -207,7 +207,7 @@ def test_a_canary_whose_quality_drops_is_taken_back_by_itself(monkeypatch: pytes
     said = advance(found.id, now)
     found = now_of(found)
     assert found.status == "rolled_back"
-    assert "rolled back by itself at 10.0%" in said
+    assert "rolled back by itself at 10%" in said
     assert "quality 65.0%, n = 400; control 80.0%, n = 3,600: worse by at least" in found.moved_why
     assert share() == 0.0
     with transaction() as connection:
@@ -351,7 +351,7 @@ def test_it_waits_while_an_experiment_has_the_traffic(monkeypatch: pytest.Monkey
     approve(asked.name, "")
     assert "it waits: experiment tone has the traffic" in advance(asked.id)
     experiments.step("tone", "cancelled", "in the way")
-    assert "10.0% of the units get it" in advance(asked.id)
+    assert "10% of the units get it" in advance(asked.id)
 
 
 def test_a_canary_is_cancelled_and_what_is_live_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

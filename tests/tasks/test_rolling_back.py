@@ -96,6 +96,8 @@ def test_a_canary_is_ended_and_what_was_live_stays() -> None:
     assert "targeting" not in json.loads(flag_file("production").read_text())["flags"]["chatbot"]
     with transaction() as connection:
         assert deployment_of(connection, coming.id).status == "rolled_back"
+    # Whoever is not sure that it worked does not lose the live bundle by asking again.
+    assert (roll_back("chatbot", why="did it work?").how, served()) == ("already", NEW.document)
 
 
 def test_what_waits_for_approval_does_not_keep_anybody_from_rolling_back() -> None:
