@@ -35,7 +35,7 @@ class WindowImpact:
     """Canary minus control, in the metric's unit; None where it could not be determined."""
 
     def __str__(self) -> str:
-        name = self.metric.name.replace("_", " ")
+        name = self.metric.name.removesuffix("_ms").replace("_", " ")
         if self.effect is None:
             return f"{name}: not determined"
         bounds = interval(self.effect, self.metric)

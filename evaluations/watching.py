@@ -211,7 +211,7 @@ class Reading:
     harmful: bool
 
     def __str__(self) -> str:
-        name = self.guard.metric.replace("_", " ")
+        name = self.guard.metric.removesuffix("_ms").replace("_", " ")
         if self.canary is None:
             return f"{name}: not measured"
         said = f"{name} {_said(self.canary, self.guard.what)}, n = {count(self.units)}"

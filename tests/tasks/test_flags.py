@@ -1,13 +1,18 @@
 """Flags, read as an application reads them: by the OpenFeature SDK from the published file."""
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from openfeature import api
 from openfeature.client import OpenFeatureClient
 from openfeature.contrib.provider.flagd import FlagdProvider
@@ -18,10 +23,12 @@ from scipy.stats import chisquare
 from evaluations.errors import InfrastructureError
 from evaluations.experiment_specs import ExperimentSpec
 from evaluations.experiments import Status
+from evaluations.flags import Arm, Canary, Live, Selection, Sources, Split, flag_document, flag_of
 from tasks.flags import publish_flags
 from tasks.settings import settings
 from tasks.store.database import transaction
 from tasks.store.experiments import create_experiment, find_experiment, move
+from tasks.whole_files import write_whole
 from tests.experiments import V3, V4, live
 
 
@@ -119,3 +126,120 @@ def test_a_file_that_cannot_be_written_is_said_and_the_old_one_stays(
     with pytest.raises(InfrastructureError, match="Applications keep what they had"):
         publish_flags("production")
     assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("production.json", before)]
+
+
+# Canaries
+
+
+def canary_file(folder: Path, percent: int) -> Path:
+    """The flags of a canary at a share of the traffic, as a version of the same file."""
+    began = datetime(2026, 5, 4, tzinfo=UTC)
+    live = Live(deployment="0d9f6c1e", bundle=V3, since=began)
+    canary = Canary(name="canary:6f1c2d3e", percent=percent, bundle=V4, since=began)
+    flag = flag_of(Sources(feature="chatbot", live=live, canary=canary))
+    assert flag is not None
+    file = folder / f"{percent}.json"
+    file.write_text(flag_document([flag], "production"))
+    return file
+
+
+def in_canary(file: Path, units: int) -> NDArray[np.bool_]:
+    """For each of so many units, whether the SDK gives it the canary's bundle."""
+    with application(file) as client:
+        got = (client.get_object_details("chatbot", {}, EvaluationContext(f"user-{n}")).variant for n in range(units))
+        return np.fromiter((each == "canary" for each in got), bool, units)
+
+
+def check_canary(folder: Path, units: int) -> None:
+    """The shares are those published, and whoever is in the canary stays in it from each share to the next."""
+    before = np.zeros(units, bool)
+    for percent in (10, 50, 100):
+        now = in_canary(canary_file(folder, percent), units)
+        assert not (before & ~now).any()
+        planned = np.array([percent, 100 - percent]) * units / 100
+        if percent < 100:
+            assert chisquare([now.sum(), units - now.sum()], planned).pvalue > 0.001
+        else:
+            assert now.all()
+        before = now
+
+
+def test_a_larger_share_keeps_everyone_who_was_in_a_smaller_one(folder: Path) -> None:
+    check_canary(folder, 5_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_larger_share_keeps_everyone_of_a_million(folder: Path) -> None:
+    check_canary(folder, 1_000_000)
+
+
+def test_canary_and_control_carry_their_names_and_who_has_no_id_takes_no_part(folder: Path) -> None:
+    with application(canary_file(folder, 50)) as client:
+        got = {json.dumps(served(client, f"user-{n}"), sort_keys=True) for n in range(50)}
+        assert served(client, None) == V3
+    assert got == {
+        json.dumps({**V3, "experiment": "canary:6f1c2d3e", "variant": "control"}, sort_keys=True),
+        json.dumps({**V4, "experiment": "canary:6f1c2d3e", "variant": "canary"}, sort_keys=True),
+    }
+
+
+BEGAN, LATER = datetime(2026, 5, 4, tzinfo=UTC), datetime(2026, 5, 5, tzinfo=UTC)
+LIVE = Live(deployment="0d9f6c1e", bundle={"is": "live"}, since=BEGAN)
+BACK = Live(deployment="0d9f6c1e", bundle={"is": "restored"}, since=LATER, rollback=True)
+ON_TRIAL = Canary(name="canary:1", percent=10, bundle={"is": "canary"}, since=BEGAN)
+CHOSEN = Selection(bundle={"is": "selected"}, policy="cheapest", since=BEGAN)
+RUNNING = Split(experiment="e", arms=(Arm(name="a", percent=100, bundle={}),), since=BEGAN)
+
+
+@pytest.mark.parametrize(
+    ("given", "bundle", "rest"),
+    [
+        ({"live": LIVE, "control": {"is": "control"}}, "live", ()),
+        ({"control": {"is": "control"}}, "control", ()),
+        ({"live": LIVE, "selection": CHOSEN}, "selected", ()),
+        ({"live": LIVE, "selection": CHOSEN, "split": RUNNING}, "selected", ("split",)),
+        ({"live": LIVE, "selection": CHOSEN, "split": RUNNING, "canary": ON_TRIAL}, "live", ("canary",)),
+        ({"live": BACK, "selection": CHOSEN, "split": RUNNING, "canary": ON_TRIAL}, "restored", ()),
+        ({"live": BACK, "split": replace(RUNNING, since=LATER + timedelta(1))}, "restored", ("split",)),
+        ({"live": BACK, "selection": replace(CHOSEN, since=LATER + timedelta(1))}, "selected", ()),
+        ({"live": BACK, "canary": replace(ON_TRIAL, since=LATER + timedelta(1))}, "restored", ("canary",)),
+        # All the traffic and only watched: an experiment that begins then has it.
+        ({"live": LIVE, "split": RUNNING, "canary": replace(ON_TRIAL, percent=100)}, "live", ("split",)),
+    ],
+)
+def test_a_rollback_goes_before_a_canary_an_experiment_a_selection_and_what_is_live(
+    given: Any, bundle: str, rest: tuple[str, ...]
+) -> None:
+    flag = flag_of(Sources(feature="chatbot", **given))
+    assert flag is not None
+    assert flag.bundle == {"is": bundle}
+    assert tuple(name for name in ("split", "canary") if getattr(flag, name) is not None) == rest
+
+
+def test_nothing_said_is_no_flag() -> None:
+    assert flag_of(Sources(feature="chatbot")) is None
+
+
+def test_a_reader_during_the_write_sees_one_whole_document(folder: Path) -> None:
+    """Two documents, written in turn; whatever a reader opens is one of the two."""
+    file = folder / "production.json"
+    texts = ["a" * 200_000, "b" * 200_000]
+    write_whole(file, [texts[0]])
+    stop, odd = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            seen = file.read_text()
+            if seen not in texts:
+                odd.append(len(seen))
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for number in range(200):
+        write_whole(file, [texts[number % 2]])
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert odd == []
