@@ -64,6 +64,10 @@ FILL = f"""
 """
 
 
+FACTS = ("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects", "usage_persons", "customer_silent",
+         "customer_outcomes", "customer_sums", "customer_requests")  # fmt: skip
+
+
 def say(line: str = "") -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -157,7 +161,7 @@ def after_a_year(requests: int, per_day: int, rounds: int) -> None:
     alone = min(seconds(lambda: rolled(day)) for _ in range(rounds))
     fill(day - timedelta(days=364), 364, per_day)
     roll_up_days(None)
-    tidy("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects")
+    tidy(*FACTS)
     later = min(seconds(lambda: rolled(day)) for _ in range(rounds))
     say(
         f"a day of {requests:,} again, fastest of {rounds}: {alone * 1000:.0f} ms alone, "
@@ -172,20 +176,48 @@ def quarter(requests: int, rounds: int) -> None:
     say(f"a quarter of {requests:,} requests")
     say(f"  made up in {seconds(lambda: fill(FIRST, QUARTER, requests // QUARTER)):.0f} s")
     say(f"  rolled up in {seconds(lambda: roll_up_days(None)):.0f} s")
-    tidy("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects")
+    tidy(*FACTS)
     ask(rounds)
-    customers(requests)
+    pages(rounds // 4)
+    late_row(rounds // 4)
 
 
-def customers(requests: int, rounds: int = 3) -> None:
-    """What `assay customer` measures over the quarter: tickets are made of requests anew each time."""
-    from tasks.customer import customer_impact
+def pages(rounds: int) -> None:
+    """Each page about the quarter, from its queries to its files; the bar is for the queries alone."""
+    from tasks.pages import PAGES
 
-    taken = [seconds(lambda: customer_impact(FIRST, LAST)) for _ in range(rounds)]
+    for name, publish in PAGES.items():
+        taken = [seconds(lambda publish=publish: publish(FIRST, LAST)) for _ in range(rounds)]  # type: ignore[misc]
+        say(f"  the {name} page written: {statistics.median(taken) * 1000:.0f} ms, median of {rounds}")
+
+
+def late_row(rounds: int) -> None:
+    """A day in the middle changes: it is rolled up, and the tickets of every day that it reaches are counted."""
+    from tasks.rollups import count_customers
+    from tasks.store.database import transaction
+
+    day, alone, reached = FIRST + timedelta(days=QUARTER // 2), [], []
+    for _ in range(rounds):
+        with transaction() as connection:
+            connection.execute(
+                text("INSERT INTO rollup_dirty (day, cause, rows, actor) VALUES (:day, 'ingest', 1, 'benchmark')"),
+                {"day": day},
+            )
+        alone.append(seconds(lambda: rolled_alone(day)))
+        reached.append(seconds(count_customers))
     say(
-        f"  customer metrics of {requests:,} requests, of which {TOLD_SHARE:.0%} say how they ended: "
-        f"{statistics.median(taken):.1f} s, median of {rounds} (bar: below {MOST_MS} ms)"
+        f"  a day that changed: {statistics.median(alone):.1f} s, and {statistics.median(reached):.1f} s for the "
+        f"tickets of the days around it, median of {rounds}"
     )
+
+
+def rolled_alone(day: date) -> None:
+    """Without the tickets that are counted after it."""
+    from tasks.store.database import transaction
+    from tasks.store.rollups import roll_up
+
+    with transaction() as connection:
+        roll_up(connection, day, actor="benchmark")
 
 
 def ask(rounds: int) -> None:
@@ -243,6 +275,25 @@ def _heaviest(connection: Connection) -> object:
     return heavy_use(connection, FIRST, LAST, 20)
 
 
+def _users(connection: Connection) -> object:
+    from tasks.store.facts import users_of
+
+    return users_of(connection, FIRST, LAST, 10)
+
+
+def _customers(_: Connection) -> object:
+    """In a transaction of its own; with all that is worked out from the counts."""
+    from tasks.customer import customer_impact
+
+    return customer_impact(FIRST, LAST)
+
+
+def _customers_of(_: Connection) -> object:
+    from tasks.customer import customer_impact
+
+    return customer_impact(FIRST, LAST, feature="feature-0", category="category-1", recontact_days=14)
+
+
 def _performance(window: Any) -> Callable[[Connection], object]:
     from evaluations.rollups import day_bounds
     from tasks.store.performance import performance
@@ -260,6 +311,9 @@ QUERIES: dict[str, Callable[[Connection], object]] = {
     "facts of days by feature, model and provider": _facts,
     "hours of the week": _hours,
     "heaviest persons": _heaviest,
+    "persons of the spend page": _users,
+    f"customer metrics, {TOLD_SHARE:.0%} with an outcome": _customers,
+    "customer metrics of a feature and category": _customers_of,
     "percentiles by feature and model": _performed("feature", "model"),
     "percentiles by feature, version and region": _performed("feature", "prompt_version", "region"),
     **{f"performance, {window} beside the one before": _performance(window) for window in ("1h", "24h", "7d", "30d")},
