@@ -66,7 +66,8 @@ def _nothing(feature: str | None, waiting: int) -> NothingYet:
     of = f" of {feature!r}" if feature else ""
     if waiting:
         return NothingYet(
-            f"no request{of} that is rolled up says how it ended, but {count(waiting, 'day')} waited: `assay rollup`."
+            f"no request{of} that is rolled up says how it ended; {count(waiting, 'day')} changed and wait for: "
+            "assay rollup"
         )
     return NothingYet(
         f"no request{of} says how it ended: ingest rows with resolution, rating, sentiment or handled_by "

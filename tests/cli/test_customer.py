@@ -11,7 +11,7 @@ from tests.cli.commands import assay_here
 from tests.tasks.store.tickets import a_contact, at, land_contacts
 
 
-def landed() -> None:
+def landed(*, rolled_up: bool = True) -> None:
     contacts = [
         *(a_contact(rating=5, cost=Decimal("0.05")) for _ in range(3)),
         a_contact(resolution="escalated_human", escalation_reason="asked for a human", cost=Decimal("0.05")),
@@ -20,7 +20,8 @@ def landed() -> None:
     ]
     with transaction() as connection:
         land_contacts(connection, contacts)
-    roll_up_days(None)
+    if rolled_up:
+        roll_up_days(None)
 
 
 def test_customer_prints_each_measure_with_its_interval_and_what_it_leaves_out(store: str) -> None:
@@ -81,6 +82,17 @@ def test_what_cannot_be_done_is_said_in_a_sentence(store: str, arguments: list[s
     outcome = assay_here("customer", *arguments)
     assert outcome.code == 2
     assert told in outcome.err
+
+
+def test_days_that_wait_to_be_rolled_up_are_told(store: str) -> None:
+    landed(rolled_up=False)
+    told = assay_here("customer")
+    assert told.code == 2
+    assert "2 days changed and wait for: assay rollup" in told.err
+    roll_up_days(None)
+    landed(rolled_up=False)
+    lines = assay_here("customer").out.splitlines()
+    assert lines[-1] == "2 days changed since and wait for: assay rollup"
 
 
 def test_a_window_or_feature_without_outcomes_is_said(store: str) -> None:
