@@ -34,7 +34,7 @@ from tasks.store.database import transaction
 from tasks.store.datasets import CaseFilter, StoredCase, save_dataset
 from tasks.store.model_facts import ProviderProbe, record_probes
 from tasks.store.prices import price_book
-from tasks.store.runs import NewRun, create_run, progress_of, run_of
+from tasks.store.runs import NewRun, create_run, progress_of, run_of, set_verdict
 from tasks.working import work_on
 
 SUITE = "capability-probes"
@@ -360,6 +360,9 @@ def conclude_probe(run_id: UUID) -> tuple[dict[str, dict[str, tuple[bool | None,
             given = [each.answer for each in answers if each.key.variant == number]
             held, why = judged(PROBES[capability], given)
             found.setdefault(variant.model.model, {})[capability] = held, without_secrets(why)
+        told = [held for seen in found.values() for held, _ in seen.values()]
+        sentence = f"{told.count(True)} capabilities held, {told.count(False)} did not, {told.count(None)} untold"
+        set_verdict(connection, run_id, "inconclusive" if None in told else "pass", sentence, None)
         for model, seen in found.items():
             store.add_tests(connection, model, seen, now, run_id, settings().actor)
         record_probes(

@@ -36,7 +36,7 @@ def open_runs(connection: Connection) -> list[OpenRun]:
     """Runs that were begun and have no end yet, newest first.
 
     A run that was stopped by its budget or its time has ended. One whose answers are all there has not before its
-    report is.
+    report is. Probes have no report, and are not taken up: the next one asks what is then due.
     """
     rows = connection.execute(
         text(f"""
@@ -47,7 +47,7 @@ def open_runs(connection: Connection) -> list[OpenRun]:
                     WHERE s.run_id = r.id AND s.state = 'open' AND s.expires_at >= now() AND {ALIVE}),
                    r.status = 'completed' AND coalesce(r.completed_at > now() - interval '1 minute', false)
             FROM runs r JOIN suites u ON u.id = r.suite_id
-            WHERE r.rescored_from IS NULL AND r.started_at IS NOT NULL
+            WHERE r.rescored_from IS NULL AND r.started_at IS NOT NULL AND r.kind <> 'probe'
               AND (r.status = 'running' OR (r.status = 'partial' AND r.stop_reason IN ('', 'interrupted'))
                    OR (r.status = 'completed' AND r.report IS NULL))
             ORDER BY r.started_at DESC LIMIT {MOST}

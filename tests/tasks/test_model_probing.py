@@ -29,6 +29,7 @@ from tasks.providers.listing import listed
 from tasks.settings import settings
 from tasks.store.database import transaction
 from tasks.store.models import activities, find_model
+from tasks.store.stranded import open_runs
 from tests.fakes.openai_server import Behaviour, FakeOpenAI
 from tests.tasks.model_lists import use_map
 
@@ -128,18 +129,19 @@ def test_capabilities_are_tested_by_a_run_in_the_ledger_and_the_results_override
     with transaction() as connection:
         model = find_model(connection, GPT)
         [whole] = known(connection, [model])
+        assert open_runs(connection) == []
     assert model.can("json_schema") is False
     assert model.capability("json_schema").contradicts
     assert str(found.run_id) == model.capability("vision").tested.run_id  # type: ignore[union-attr]
     assert whole.health is not None
     assert (whole.health.availability, whole.health.circuit.state) == ("available", "closed")
     with psycopg.connect(store) as connection:
-        kind, status, cells = connection.execute("SELECT kind, status, cells FROM runs").fetchone()  # type: ignore[misc]
+        kind, status, cells, verdict = connection.execute("SELECT kind, status, cells, verdict FROM runs").fetchone()  # type: ignore[misc]
         [calls] = connection.execute("SELECT count(*) FROM calls").fetchone()  # type: ignore[misc]
         [answers] = connection.execute("SELECT count(*) FROM answers").fetchone()  # type: ignore[misc]
         [spent] = connection.execute("SELECT spent FROM run_budgets").fetchone()  # type: ignore[misc]
         text = " ".join(map(str, connection.execute("SELECT * FROM runs, provider_probes").fetchall()))
-    assert (kind, status, cells, calls, answers) == ("probe", "completed", 16, 16, 16)
+    assert (kind, status, verdict, cells, calls, answers) == ("probe", "completed", "pass", 16, 16, 16)
     # Every call used 100 prompt tokens at $2.50 and 10 reply tokens at $10 a million.
     assert spent == found.spent == 16 * (100 * Decimal("2.5") + 10 * Decimal(10)) / 1_000_000
     assert KEY not in text
