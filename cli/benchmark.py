@@ -127,17 +127,14 @@ def rerun(run: str, as_json: bool) -> None:
     from cli.run import use_prefect
     from reports.benchmark_twins import as_metrics
     from tasks.benchmark_pages import published_of
-    from tasks.benchmarking import conclude_benchmark, find_benchmark_run
-    from tasks.store.database import transaction
+    from tasks.benchmarking import conclude_benchmark, find_benchmark
 
-    with transaction() as connection:
-        before = conclude_benchmark(find_benchmark_run(connection, run))
+    before = conclude_benchmark(find_benchmark(run))
     use_prefect()
     from flows.benchmark_rerun import benchmark_rerun
 
     new_id = drive(lambda: benchmark_rerun(run=before.run_id), show_for(as_json=as_json), looker())
-    with transaction() as connection:
-        after = conclude_benchmark(find_benchmark_run(connection, new_id))
+    after = conclude_benchmark(find_benchmark(new_id))
     same = as_metrics(before) == as_metrics(after)
     if as_json:
         emit("done", run=new_id, rerun_of=before.run_id, identical=same, metrics=str(published_of(after).metrics))
@@ -156,11 +153,9 @@ def leaderboard(run: str, as_json: bool) -> None:
     """The leaderboard of RUN: an id, its first characters, or a benchmark's name for its latest run."""
     from evaluations.benchmarks.results import metrics
     from tasks.benchmark_pages import publish_benchmark
-    from tasks.benchmarking import conclude_benchmark, find_benchmark_run
-    from tasks.store.database import transaction
+    from tasks.benchmarking import conclude_benchmark, find_benchmark
 
-    with transaction() as connection:
-        run_id = find_benchmark_run(connection, run)
+    run_id = find_benchmark(run)
     result = conclude_benchmark(run_id)
     published = publish_benchmark(run_id)
     if as_json:
@@ -176,11 +171,9 @@ def leaderboard(run: str, as_json: bool) -> None:
 def show(run: str, as_json: bool) -> None:
     """What RUN was to find out, from which files, what it measured and what each model took."""
     from evaluations.benchmarks.results import metrics
-    from tasks.benchmarking import conclude_benchmark, find_benchmark_run
-    from tasks.store.database import transaction
+    from tasks.benchmarking import conclude_benchmark, find_benchmark
 
-    with transaction() as connection:
-        run_id = find_benchmark_run(connection, run)
+    run_id = find_benchmark(run)
     result = conclude_benchmark(run_id)
     if as_json:
         click.echo(json.dumps({"run": result.run_id, **metrics(result)}))

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from prefect import flow
 
+from tasks.benchmark_steps import publish_if_benchmark
 from tasks.forms import SOME_RUN, Dollars, Seconds, parameter
 from tasks.running import ResumeRequest, conclude_run, execute, publish_report, reopen_run
 from tasks.working import InFlight
@@ -38,4 +39,5 @@ async def resume_run(
     )
     await execute(run_id, in_flight)
     await publish_report(await conclude_run(run_id))
+    await publish_if_benchmark(run_id)
     return str(run_id)

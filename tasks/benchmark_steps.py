@@ -41,3 +41,9 @@ async def stop_when_decided(run_id: UUID) -> None:
 async def publish_benchmark(run_id: UUID) -> PublishedBenchmark:
     """Write what the benchmark measured."""
     return await asyncio.to_thread(benchmark_pages.publish_benchmark, run_id)
+
+
+async def publish_if_benchmark(run_id: UUID) -> None:
+    """Write the leaderboard of a run that was begun as a benchmark; of any other run there is none."""
+    if await asyncio.to_thread(benchmarking.is_benchmark, run_id):
+        await publish_benchmark(run_id)

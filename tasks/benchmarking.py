@@ -281,6 +281,18 @@ def find_benchmark_run(connection: Connection, given: str) -> UUID:
     return run_id
 
 
+def find_benchmark(given: str) -> UUID:
+    """As `find_benchmark_run`, in a transaction of its own."""
+    with transaction() as connection:
+        return find_benchmark_run(connection, given)
+
+
+def is_benchmark(run_id: UUID) -> bool:
+    """Whether a run was begun as a benchmark."""
+    with transaction() as connection:
+        return run_of(connection, run_id).kind == "benchmark"
+
+
 # Concluding
 
 

@@ -18,6 +18,8 @@ from evaluations.production import (
 )
 from evaluations.trends import USUAL_WEEKS
 from evaluations.wording import count
+from tasks.benchmark_pages import publish_benchmark
+from tasks.benchmarking import find_benchmark
 from tasks.comparing import publish_latest
 from tasks.customer import publish_customer
 from tasks.experiment_pages import publish_experiment
@@ -69,6 +71,7 @@ PAGES: Mapping[str, Publish] = {
 PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {
     "request": lambda id: publish_request(id).html,
     "experiment": publish_experiment,
+    "benchmark": lambda id: publish_benchmark(find_benchmark(id)).html,
     "prompt": publish_prompt,
 }
 """Pages about one thing, by its id: name -> what writes it."""

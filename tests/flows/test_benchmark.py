@@ -87,6 +87,18 @@ async def test_a_benchmark_stops_early_when_every_pair_is_decided_and_ranks_what
     assert {each.n for each in result.board.standings} == {result.cases}
 
 
+@pytest.mark.usefixtures("prefect_server")
+async def test_a_benchmark_that_is_taken_up_again_ends_with_its_leaderboard(tmp_path: Path) -> None:
+    from flows.resume_run import resume_run
+
+    path = a_benchmark(tmp_path / "left", 30)
+    run_id = await asyncio.to_thread(open_benchmark, BenchmarkRequest(benchmark=str(path)))
+    await resume_run(run_id=run_id)
+    result = conclude_benchmark(run_id)
+    assert result.complete
+    assert published_of(result).html.is_file()
+
+
 def test_models_that_nothing_tells_apart_are_asked_to_the_end(tmp_path: Path) -> None:
     path = a_benchmark(tmp_path / "even", 120, {"v/one": 0.7, "v/two": 0.7}, stop_early=True)
     run_id = open_benchmark(BenchmarkRequest(benchmark=str(path)))
