@@ -183,11 +183,11 @@ def quarter(requests: int, rounds: int) -> None:
 
 
 def pages(rounds: int) -> None:
-    """Each page about the quarter, from its queries to its files; the bar is for the queries alone."""
+    """Each page about production over the quarter, from its queries to its files; the bar is for the queries alone."""
     from tasks.pages import PAGES
 
-    for name, publish in PAGES.items():
-        taken = [seconds(lambda publish=publish: publish(FIRST, LAST)) for _ in range(rounds)]  # type: ignore[misc]
+    for name in ("overview", "spend", "customer"):
+        taken = [seconds(lambda name=name: PAGES[name](FIRST, LAST)) for _ in range(rounds)]  # type: ignore[misc]
         say(f"  the {name} page written: {statistics.median(taken) * 1000:.0f} ms, median of {rounds}")
 
 
