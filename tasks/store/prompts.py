@@ -138,8 +138,8 @@ def newest_versions(
 ) -> list[StoredPrompt]:
     """The newest version of each prompt that fits, by name; with `everything` those that only runs brought as well."""
     rows = connection.execute(
-        text(f"""
-            SELECT {_COLUMNS} FROM {_FROM}
+        text("""
+            SELECT v.id, p.name, v.semver, v.seq FROM prompt_versions v JOIN prompts p ON p.id = v.prompt_id
             WHERE (:everything OR v.registered_at IS NOT NULL)
               AND (CAST(:category AS text) IS NULL OR v.spec -> 'categories' ? :category)
               AND (CAST(:tag AS text) IS NULL OR v.spec -> 'tags' ? :tag)
@@ -147,12 +147,14 @@ def newest_versions(
         """),
         {"everything": everything, "category": category, "tag": tag, "state": state},
     )
-    newest: dict[str, StoredPrompt] = {}
-    for each in map(_stored, rows):
-        known = newest.get(each.name)
-        if known is None or (known.version, known.seq) < (each.version, each.seq):
-            newest[each.name] = each
-    return [newest[name] for name in sorted(newest)]
+    newest: dict[str, tuple[Version, int, UUID]] = {}
+    for row in rows:
+        found = (Version.read(row.semver), row.seq, row.id)
+        newest[row.name] = max(newest.get(row.name, found), found)
+    chosen = connection.execute(
+        text(f"SELECT {_COLUMNS} FROM {_FROM} WHERE v.id = ANY(:ids)"), {"ids": [each[2] for each in newest.values()]}
+    )
+    return sorted(map(_stored, chosen), key=lambda each: each.name)
 
 
 def count_versions(connection: Connection) -> dict[str, int]:
@@ -184,19 +186,26 @@ def search_versions(
     """
     rows = connection.execute(
         text(f"""
-            SELECT {_COLUMNS}, ts_rank(prompt_words(v.spec), q) AS rank,
+            WITH hits AS MATERIALIZED (
+                SELECT v.id, q, ts_rank(v.words, q) AS rank
+                FROM prompt_versions v JOIN prompts p ON p.id = v.prompt_id,
+                     websearch_to_tsquery('english', :words) AS q
+                WHERE v.words @@ q
+                  AND (CAST(:category AS text) IS NULL OR v.spec -> 'categories' ? :category)
+                  AND (CAST(:tag AS text) IS NULL OR v.spec -> 'tags' ? :tag)
+                  AND (CAST(:state AS text) IS NULL OR prompt_review_state(v.id) = :state)
+                  AND (CAST(:first AS date) IS NULL
+                       OR coalesce(v.registered_at, v.recorded_at) >= CAST(:first AS date))
+                  AND (CAST(:last AS date) IS NULL
+                       OR coalesce(v.registered_at, v.recorded_at) < CAST(:last AS date) + 1)
+                ORDER BY rank DESC, p.name, v.seq DESC LIMIT :limit)
+            SELECT {_COLUMNS},
                    ts_headline('english', concat_ws(' ', v.spec ->> 'description', v.spec ->> 'changelog',
                         v.spec ->> 'system', v.spec ->> 'user', (SELECT string_agg(turn ->> 'content', ' ')
-                        FROM jsonb_array_elements(coalesce(v.spec -> 'messages', '[]')) AS turn)), q,
+                        FROM jsonb_array_elements(coalesce(v.spec -> 'messages', '[]')) AS turn)), hits.q,
                         'StartSel=«, StopSel=», MaxWords=18, MinWords=6, MaxFragments=1') AS excerpt
-            FROM {_FROM}, websearch_to_tsquery('english', :words) AS q
-            WHERE prompt_words(v.spec) @@ q
-              AND (CAST(:category AS text) IS NULL OR v.spec -> 'categories' ? :category)
-              AND (CAST(:tag AS text) IS NULL OR v.spec -> 'tags' ? :tag)
-              AND (CAST(:state AS text) IS NULL OR prompt_review_state(v.id) = :state)
-              AND (CAST(:first AS date) IS NULL OR coalesce(v.registered_at, v.recorded_at) >= CAST(:first AS date))
-              AND (CAST(:last AS date) IS NULL OR coalesce(v.registered_at, v.recorded_at) < CAST(:last AS date) + 1)
-            ORDER BY rank DESC, p.name, v.seq DESC LIMIT :limit
+            FROM {_FROM} JOIN hits ON hits.id = v.id
+            ORDER BY hits.rank DESC, p.name, v.seq DESC
         """),
         {
             "words": words,

@@ -15,6 +15,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -23,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tasks.store import (
@@ -151,7 +152,7 @@ class PromptVersionRow(Base):
         UniqueConstraint("prompt_id", "semver"),
         UniqueConstraint("prompt_id", "content_hash"),
         CheckConstraint("(registered_by IS NULL) = (registered_at IS NULL)", name="registered"),
-        Index("ix_prompt_versions_words", text("prompt_words(spec)"), postgresql_using="gin"),
+        Index("ix_prompt_versions_words", "words", postgresql_using="gin"),
     )
     id: Mapped[uuid_pk]
     prompt_id: Mapped[UUID] = mapped_column(ForeignKey("prompts.id"))
@@ -166,6 +167,8 @@ class PromptVersionRow(Base):
     registered_by: Mapped[str | None] = mapped_column(Text)
     """Its author, who cannot approve it; null for what only a run brought."""
     registered_at: Mapped[moment | None]
+    words: Mapped[str | None] = mapped_column(TSVECTOR, Computed("prompt_words(spec)", persisted=True))
+    """What it is found by: name, tags and categories before description and changelog before texts."""
     actor: Mapped[actor]
     recorded_at: Mapped[recorded_at]
 

@@ -18,6 +18,7 @@ KNOWN: tuple[str, ...] = (
     "0015",
     "0016",
     "0017",
+    "0018",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

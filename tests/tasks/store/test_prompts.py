@@ -207,7 +207,7 @@ def test_words_find_versions_and_names_and_tags_count_for_more(store: str) -> No
         plan = connection.execute(
             text("""
                 EXPLAIN SELECT 1 FROM prompt_versions v
-                WHERE prompt_words(v.spec) @@ websearch_to_tsquery('english', 'zebra')
+                WHERE v.words @@ websearch_to_tsquery('english', 'zebra')
             """)
         ).scalars()
         assert any("ix_prompt_versions_words" in line for line in plan)
