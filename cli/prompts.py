@@ -91,12 +91,14 @@ def add(
     from tasks.prompts import load_prompt
 
     read = [(file, load_prompt(file)) for file in files]
-    added = [register(prompt, bump=bump, parent=parent, source=str(file)) for file, prompt in read]
+    told = []
+    for file, prompt in read:
+        added = register(prompt, bump=bump, parent=parent, source=str(file))
+        told.append(_added_as_json(added))
+        if not as_json:
+            _tell_added(added, prompt, file)
     if as_json:
-        click.echo(json.dumps([_added_as_json(each) for each in added]))
-        return
-    for (file, prompt), each in zip(read, added, strict=True):
-        _tell_added(each, prompt, file)
+        click.echo(json.dumps(told))
 
 
 def _tell_added(added: "Added", prompt: "PromptSpec", file: Path) -> None:

@@ -19,7 +19,7 @@ from evaluations.prompts import (
     VersionFacts,
     said_state,
 )
-from reports.format import count, decimal, duration, moment, money, one_line, share, share_interval
+from reports.format import count, day, decimal, duration, moment, money, one_line, share, share_interval
 from reports.page import SCHEMA_VERSION
 from reports.views.parts import Banner, Cell, Column, Fact, Kpi, Page, Sign, Status, Table, Tone, Verdict
 
@@ -214,9 +214,7 @@ def _banners(history: PromptHistory) -> tuple[Banner, ...]:
 
 def _facts(history: PromptHistory, newest: VersionFacts) -> tuple[Fact, ...]:
     steps = [each for each in history.reviews if each.version == newest.version]
-    reviewed = [
-        f"{_status(each.after).word} by {one_line(each.actor, 40)} on {moment(each.at)}." for each in steps[-1:]
-    ]
+    reviewed = [f"{_event(each).word} by {one_line(each.actor, 40)} on {moment(each.at)}." for each in steps[-1:]]
     label = f"{history.name}@{newest.version}"
     following = {
         "draft": f"assay prompts review {label}",
@@ -326,7 +324,7 @@ def _versions(history: PromptHistory) -> Table:
                 Cell(each.version, note=f"content {each.content_hash[:8]}", link=_diff_id(each) if each.diff else ""),
                 Cell("", status=_status(each.state)),
                 Cell(*_summary(each)),
-                Cell(one_line(each.author, 40), note=moment(each.at)),
+                Cell(one_line(each.author, 40), note=day(each.at)),
                 _pass_cell(latest.get(each.version)),
                 Cell(count(traffic[each.version].requests), traffic[each.version].requests)
                 if each.version in traffic

@@ -165,6 +165,9 @@ def test_the_page_says_first_where_the_newest_version_stands() -> None:
     assert "n = 40" in view.page.kpis[0].note
     assert view.page.kpis[1].note == "99.0% succeed, of 1,000 that say how they ended"
     assert view.page.banners == ()
+    assert view.page.facts[0].sentences[0] == "Approved by ben on 28 June 2026, 09:30 UTC."
+    registered = prompt_view(a_history(reviews=a_history().reviews[:1]))
+    assert registered.page.facts[0].sentences[0] == "Registered by ana on 28 June 2026, 09:30 UTC."
 
 
 def test_what_is_unknown_is_no_zero() -> None:
