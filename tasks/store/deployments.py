@@ -183,7 +183,7 @@ def list_deployments(
             WHERE (CAST(:feature AS text) IS NULL OR d.feature = :feature)
               AND (CAST(:environment AS text) IS NULL OR d.environment = :environment)
               AND (CAST(:statuses AS text[]) IS NULL OR d.status = ANY(CAST(:statuses AS text[])))
-            ORDER BY d.recorded_at DESC, d.id LIMIT :limit
+            ORDER BY d.recorded_at DESC, d.trigger = 'baseline', d.id LIMIT :limit
         """),
         {"feature": feature, "environment": environment, "statuses": list(statuses) or None, "limit": limit},
     )
