@@ -37,6 +37,7 @@ bench: env ## Measure speed and memory; prints ratios to bare loops measured in 
 	.venv/bin/python -m benchmarks.rollups
 	.venv/bin/python -m benchmarks.statistics
 	.venv/bin/python -m benchmarks.experiments
+	.venv/bin/python -m benchmarks.deployments
 
 lock: env ## Lock the newest allowed versions, with hashes and without addresses
 	.venv/bin/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url \
