@@ -175,6 +175,8 @@ class Surroundings:
     """Why it is unknown."""
     others_cost: Decimal = Decimal(0)
     """What the other features of the environment are projected to cost a month, as they are."""
+    others_unknown: int = 0
+    """Of them, those whose cost is unknown; it is not in the sum."""
     regression: Regression | None = None
 
 
@@ -319,6 +321,8 @@ def _cost(around: Surroundings) -> Check:
     says = f"{money(cost)} a month projected"
     if around.others_cost:
         says += f", {money(total)} with the other features"
+    if around.others_unknown:
+        says += f" (without {count(around.others_unknown, 'feature')} of unknown cost)"
     if limit is None:
         return Check(name="cost", level="fine", says=f"{says}; {name} has no limit")
     if total > limit:

@@ -151,6 +151,9 @@ def _begin(connection: Connection, found: StoredDeployment, now: datetime) -> Ta
     percent_now = found.policy.steps[0] if live is not None else 100
     try:
         with connection.begin_nested():
+            if live is not None:
+                # Its requests are the control's from now on: what is left of its own watch would see nothing.
+                stored.end_open_step(connection, live.id, "forced", f"{found.name} began", AUTOMATIC, now)
             began = stored.move(
                 connection, found, "deploying", actor=AUTOMATIC, why=_share(percent_now), percent=percent_now
             )

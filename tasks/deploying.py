@@ -259,7 +259,7 @@ def _around(
 ) -> Surroundings:
     keys = KEYS.get(bundle.provider, (f"{bundle.provider.upper().replace('-', '_')}_API_KEY",))
     others = [
-        each.monthly_cost or Decimal(0)
+        each.monthly_cost
         for name, each in stored.live_deployments(connection, environment.name).items()
         if name != feature
     ]
@@ -275,7 +275,8 @@ def _around(
         demand=facts.demand_of(connection, feature, now - HISTORY),
         monthly_cost=cost,
         cost_unknown=unknown,
-        others_cost=sum(others, Decimal(0)),
+        others_cost=sum((each for each in others if each is not None), Decimal(0)),
+        others_unknown=sum(each is None for each in others),
         regression=facts.regression_of(connection, bundle),
     )
 

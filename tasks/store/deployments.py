@@ -212,7 +212,7 @@ def canaries_of(connection: Connection, environment: str) -> dict[str, StoredDep
             SELECT {_COLUMNS} FROM {_FROM} WHERE d.environment = :environment AND (d.status = 'deploying'
               OR d.status = 'deployed' AND EXISTS (
                   SELECT FROM deployment_steps s WHERE s.deployment_id = d.id AND s.ended_at IS NULL))
-            ORDER BY d.status DESC
+            ORDER BY d.status = 'deploying'
         """),
         {"environment": environment},
     )

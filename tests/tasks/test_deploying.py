@@ -266,6 +266,20 @@ def test_a_policy_may_leave_the_way_back_to_a_person(monkeypatch: pytest.MonkeyP
     assert now_of(found).status == "deploying"
 
 
+def test_the_next_deployment_ends_the_watch_of_what_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = begun(monkeypatch, Policy(steps=(100,)))
+    wish = Wish(feature="chatbot", bundle={**NEW, "parameters": {"temperature": 1}})
+    asked = start(propose(wish), why="", waive="tested")
+    become("ben", monkeypatch)
+    approve(asked.name, "")
+    assert "10% of the units get it" in advance(asked.id)
+    with transaction() as connection:
+        assert [step.outcome for step in steps_of(connection, first.id)] == ["forced"]
+    flag = json.loads(flag_file("production").read_text())["flags"]["chatbot"]
+    assert flag["metadata"]["experiment"] == f"canary:{asked.id}"
+    assert flag["variants"]["canary"]["parameters"] == {"temperature": 1}
+
+
 def test_looking_again_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     found = begun(monkeypatch)
     now = traffic(found, (300, 240, 3), (2700, 2160, 27))
