@@ -84,7 +84,7 @@ def _step_back(
     stored.hold_traffic(connection, feature, environment)
     coming = stored.under_way(connection, feature, environment)
     live = stored.live_deployment(connection, feature, environment)
-    if coming is not None and coming.status == "deploying" and to is None and live is not None:
+    if live is not None and coming is not None and (_names(live, to) or (to is None and coming.status == "deploying")):
         end_canary(connection, coming, why, who)
         return "canary ended", coming.bundle, live.bundle, None
     if live is not None and coming is None and _is_there(connection, live, to):
@@ -103,9 +103,13 @@ def _step_back(
 def _is_there(connection: Connection, live: StoredDeployment, to: str | None) -> bool:
     """Is this what the command asks for? The last thing that happened was a way back, of all units or of a canary."""
     if to is not None:
-        return str(live.id).startswith(to.lower()) or live.bundle.prompt == to
+        return _names(live, to)
     last = stored.list_deployments(connection, feature=live.feature, environment=live.environment, limit=1)[0]
     return live.trigger == "rollback" or last.status == "rolled_back"
+
+
+def _names(live: StoredDeployment, to: str | None) -> bool:
+    return to is not None and (str(live.id).startswith(to.lower()) or live.bundle.prompt == to)
 
 
 def end_canary(connection: Connection, coming: StoredDeployment, why: str, who: str) -> None:

@@ -110,6 +110,16 @@ def test_what_waits_for_approval_does_not_keep_anybody_from_rolling_back() -> No
     assert (ended.status, ended.moved_why) == ("failed", "a rollback came first: errors")
 
 
+def test_to_what_is_live_ends_whatever_is_on_its_way() -> None:
+    two_deployed()
+    with transaction() as connection:
+        waiting = asked(connection, NEWER)
+    done = roll_back("chatbot", to=NEW.prompt, why="stay")
+    assert (done.how, done.live, served()) == ("canary ended", NEW, NEW.document)
+    with transaction() as connection:
+        assert deployment_of(connection, waiting.id).status == "failed"
+
+
 def test_a_running_experiment_gives_its_traffic_back() -> None:
     two_deployed()
     with transaction() as connection:
