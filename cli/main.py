@@ -32,6 +32,16 @@ COMMANDS = {
     "reprice": ("cli.reprice", "reprice", "Price requests of some days again, and report every difference."),
     "compare": ("cli.compare", "compare", "Models side by side: on the same cases, by price, by what they can do."),
     "select": ("cli.select", "select", "The model that a policy chooses for a feature, with every reason."),
+    "recommend": (
+        "cli.recommend",
+        "recommend",
+        "What to change: another model, a mix, a route, a habit; or why nothing.",
+    ),
+    "recommendations": (
+        "cli.recommend",
+        "recommendations",
+        "What was recommended: look, accept, dismiss, what it saved.",
+    ),
     "cost": ("cli.cost", "cost", "What a month would cost on each of some models, and from which volume on."),
     "spend": ("cli.spend", "spend", "What requests cost, by any dimension and period, with its trend."),
     "requests": ("cli.requests", "requests", "List production requests; where the time and money of one went."),

@@ -43,7 +43,9 @@ class Profile:
     output_tokens: float
     latency_ms: float
     cached_share: float = 0.0
-    """Of the prompt, in requests that find it in the provider's cache."""
+    """Of the prompt: its beginning is the same in every request, so that the provider's cache could have it."""
+    read_rate: float = 0.4
+    """Of the requests, those that do read it from there."""
     error_rate: float = 0.01
     quality: float = 0.9
     """Mean judged quality in [0, 1], of the third of the requests that is judged."""
@@ -91,6 +93,8 @@ PROFILES = (
         input_tokens=5200,
         output_tokens=380,
         latency_ms=2600,
+        cached_share=0.7,
+        read_rate=0.05,
         quality=0.91,
     ),
     Profile(
@@ -175,12 +179,27 @@ class SampleTraffic:
                 }
                 for each in self.troubles
             ],
+            "caching": [self._caching(profile) for profile in PROFILES if profile.cached_share],
             "experiment": {
                 **asdict(self.experiment),
                 "begins": self.experiment.begins.isoformat(),
                 "ends": self.experiment.ends.isoformat(),
                 "metric": "share of the requests without an error that are resolved",
             },
+        }
+
+    def _caching(self, profile: Profile) -> dict[str, Any]:
+        """What the cache had of a feature's prompts, and what it could have had if every request had read from it."""
+        mine = [each for each in self.requests if each["feature"] == profile.feature]
+        prompts = [each["input_tokens"] + each["cached_tokens"] for each in mine]
+        return {
+            "feature": profile.feature,
+            "shared_beginning": profile.cached_share,
+            "read_by": profile.read_rate,
+            "prompt_tokens": sum(prompts),
+            "cached_tokens": sum(each["cached_tokens"] for each in mine),
+            "cacheable_tokens": sum(int(prompt * profile.cached_share) for prompt in prompts),
+            "output_tokens": sum(each["output_tokens"] for each in mine),
         }
 
 
@@ -361,7 +380,7 @@ def _tokens(
     """Tokens of the prompt, those of them that were cached, and of the reply; shape (n,) each."""
     longer = np.maximum(1.0, _effect(mine, "cost spike", "input_tokens_times", n))
     prompt = np.ceil(profile.input_tokens * longer * random.lognormal(0, 0.35, n)).astype(np.int64)
-    hit = random.random(n) < 0.4
+    hit = random.random(n) < profile.read_rate
     cached = np.where(hit, np.floor(prompt * profile.cached_share), 0).astype(np.int64)
     return prompt, cached, np.ceil(profile.output_tokens * random.lognormal(0, 0.5, n)).astype(np.int64)
 

@@ -7,17 +7,18 @@ from prefect import State, flow
 from evaluations.schedules import CatchUp
 from flows.daily_rollup import daily_rollup
 from flows.housekeeping import housekeeping
+from flows.recommendation import recommendation
 from flows.report import report
 from flows.run_analysis import run_analysis
 from tasks.forms import TimeZone, parameter
 from tasks.sweeping import do_dates, due
 
-PARTS = (run_analysis, daily_rollup, report, housekeeping)
+PARTS = (run_analysis, daily_rollup, recommendation, report, housekeeping)
 
 
 @flow(
     name="nightly",
-    description="Whatever is to be done once a day: sweeps, rollups, the pages made of them, then housekeeping.",
+    description="Once a day: sweeps, rollups, recommendations, the pages made of them, then housekeeping.",
 )
 async def nightly(
     date: datetime.date | None = parameter(

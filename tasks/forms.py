@@ -28,6 +28,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Times = Annotated[int, Field(ge=1, le=1000)]
 Days = Annotated[int, Field(ge=1, le=3660)]
 Shuffles = Annotated[int, Field(ge=100, le=1_000_000)]
+Margin = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=2_147_483_647)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 

@@ -14,7 +14,18 @@ from prefect.states import Completed, Failed
 
 from evaluations.errors import AssayError, NothingYet
 from evaluations.schedules import CatchUp
-from tasks import analysing, model_probing, pages, repricing, retention, rollups, scheduling, tidying
+from tasks import (
+    analysing,
+    model_probing,
+    pages,
+    recommending,
+    remeasuring,
+    repricing,
+    retention,
+    rollups,
+    scheduling,
+    tidying,
+)
 from tasks.model_probing import ProbeRequest
 from tasks.scheduling import Due, Ended, Part
 from tasks.secrets import without_secrets
@@ -109,6 +120,23 @@ async def probe_models(request: ProbeRequest) -> str:
     """Look at listings, test the capabilities of models. Gives a sentence about what was found."""
     found = await model_probing.probe(request)
     return " ".join([str(found), *(f"{each}." for each in found.left_out)])
+
+
+@task(name="recommend", cache_policy=NO_CACHE)
+async def recommend_changes(feature: str, margin: float) -> str:
+    """Look for what should change, and write down what is new. Gives a sentence about what was found."""
+    try:
+        return str(
+            await asyncio.to_thread(recommending.recommend_all, recommending.Ask(margin=margin), feature or None)
+        )  # fmt: skip
+    except NothingYet as nothing:
+        return str(nothing)
+
+
+@task(name="measure-savings", cache_policy=NO_CACHE)
+async def measure_savings(after_days: int) -> str:
+    """Measure what accepted recommendations have saved. Gives a sentence about how many."""
+    return str(await asyncio.to_thread(remeasuring.remeasure_due, after_days))
 
 
 @task(name="due-dates", cache_policy=NO_CACHE)

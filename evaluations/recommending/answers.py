@@ -1,0 +1,165 @@
+"""What was found for one feature on a day: the model in use, what should change, or why nothing should."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final, Literal
+
+from evaluations.recommending.recommendation import Advice, Recommendation
+from evaluations.wording import count, money, percent
+
+Source = Literal["live bundle", "selection", "most of the traffic", "named", "none"]
+"""How it is known which model is in use."""
+Status = Literal["open", "accepted", "dismissed", "expired", "superseded"]
+STATUSES: Final[tuple[Status, ...]] = ("open", "accepted", "dismissed", "expired", "superseded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureAnswer:
+    """Everything that was found for one feature."""
+
+    feature: str
+    on: date
+    """The day whose prices and life cycles counted."""
+    incumbent: str | None
+    source: Source
+    advice: Advice | None = None
+    """Of the models that were measured on the same cases; None where they could not be compared."""
+    problem: str = ""
+    """Why models could not be compared, and what would do."""
+    wastes: tuple[Recommendation, ...] = ()
+    """Of production requests and of test runs, the largest first."""
+    looked_for: tuple[str, ...] = ()
+    """What wastes were looked for and could not be told, and why."""
+    suite: str = ""
+    metric: str = ""
+    margin: float | None = None
+    requests: float | None = None
+    """A month."""
+    month: Decimal | None = None
+    """US dollars a month now; None: unknown."""
+    first: date | None = None
+    """The days of production that were looked at."""
+    last: date | None = None
+    sample_data: bool = False
+
+    @property
+    def best(self) -> tuple[Recommendation, ...]:
+        """What to change, each on its own: the best model change, then the wastes. They do not add up."""
+        change = self.advice.best if self.advice is not None else None
+        return (*(() if change is None else (change,)), *self.wastes)
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one or two sentences."""
+        best = max(self.best, key=lambda each: (each.score, each.savings.point), default=None)
+        if best is not None:
+            return f"{best.title}: {saving_text(best)}."
+        if self.advice is not None:
+            return self.advice.keep
+        kept = f"Keep {self.incumbent}" if self.incumbent else "Nothing is known to be in use"
+        return f"{kept}: {self.problem}" if self.problem else f"{kept}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecommendation:
+    """A recommendation as it stands."""
+
+    id: int
+    status: Status
+    recommendation: Recommendation
+    incumbent_from: Source
+    sample_data: bool
+    as_of: date
+    moved_why: str
+    moved_by: str
+    moved_at: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One line of the savings ledger: a month of what an accepted recommendation saved, as it came."""
+
+    recommendation_id: int
+    first: date
+    """The first day after the change."""
+    last: date
+    kept: str
+    realised_low: Decimal | None = None
+    realised: Decimal | None = None
+    """US dollars a month; None where it could not be measured."""
+    realised_high: Decimal | None = None
+    naive: Decimal | None = None
+    """What a month costs less than before, whatever the reason; the sum of the saving and the next three."""
+    by_volume: Decimal | None = None
+    by_mix: Decimal | None = None
+    by_price: Decimal | None = None
+    requests: int = 0
+    left_out: int = 0
+    why: str = ""
+    """Why it could not be measured."""
+
+
+def unchanged(before: Recommendation, now: Recommendation) -> bool:
+    """Is it the same advice on another day?
+
+    It is while the new saving lies within the interval that was told, the impact is the same, and the score moved by
+    no more than ten.
+    """
+    return (
+        before.subject == now.subject
+        and before.savings.low <= now.savings.point <= before.savings.high
+        and before.impact == now.impact
+        and abs(before.score - now.score) <= SCORE_STEP
+    )
+
+
+SCORE_STEP: Final = 10
+
+
+def saving_text(found: Recommendation) -> str:
+    """What is saved a month, from and to, and how much of today's cost that is.
+
+    Where the lower end is below zero the change may cost more: that is said as it is.
+    """
+    saved = found.savings
+    if saved.point < 0:
+        return f"costs {money(-saved.point)} a month more ({money(-saved.high)} to {money(-saved.low)})"
+    return (
+        f"saves {money(saved.low)} to {money(saved.high)} a month "
+        f"({percent(saved.share_low)} to {percent(saved.share_high)} of {money(saved.now)})"
+    )
+
+
+def sureness_text(found: Recommendation) -> str:
+    """How sure the advice is."""
+    if found.stability is None:
+        return f"n = {count(found.n)}"
+    if found.stability.resamplings:
+        return (
+            f"the answer stays in {percent(found.stability.share)} of {count(found.stability.resamplings)} resamplings "
+            f"(n = {count(found.n)})"
+        )
+    return f"{percent(found.stability.share)} sure to matter (n = {count(found.n)})"
+
+
+def next_step(found: StoredRecommendation) -> str:
+    """The command, or the work, that brings a recommendation about."""
+    advice = found.recommendation
+    if advice.kind in ("model_substitution", "provider_switch"):
+        by_experiment = f"an experiment with {advice.recommended}, then `assay deploy start`"
+        return f"assay select {advice.feature} --publish, or {by_experiment}"
+    return advice.recommended
+
+
+def measured_text(projected: Recommendation, found: Measurement) -> str:
+    """A line of the ledger in words."""
+    planned = f"{money(projected.savings.low)} to {money(projected.savings.high)} a month projected"
+    days = f"{found.first} to {found.last}"
+    if found.realised is None or found.realised_low is None or found.realised_high is None:
+        return f"{days}: {planned}, not measured: {found.why}"
+    return (
+        f"{days}: {planned}, {money(found.realised)} realised ({money(found.realised_low)} to "
+        f"{money(found.realised_high)}; {count(found.requests, 'request')}): {found.kept}"
+    )

@@ -1,0 +1,158 @@
+"""What recommendations stand on, read from runs and from production: answers by case, calls, requests, strata."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from evaluations.pricing import TOKEN_CLASSES, TokenClass
+from evaluations.recommending.remeasuring import Stratum
+from evaluations.rollups import day_bounds
+from tasks.store.model_use import MODEL
+
+MOST_REQUESTS = 50_000
+"""The last of a feature's requests that wastes are looked for in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseCall:
+    """One answer of one variant, as it was billed."""
+
+    position: int
+    repeat: int
+    failed: bool
+    superseded: bool
+    tokens: dict[TokenClass, int] | None
+    """None: nobody reported them."""
+    cost: Decimal | None
+    """What it cost when it was made; also where it was served again from the ledger."""
+    latency_ms: float | None
+    truncated: bool
+    prompt_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What one model took of a feature's requests in a window."""
+
+    model: str
+    requests: int
+    priced: int
+    cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductionCall:
+    """One request of a feature, as it was billed."""
+
+    at: datetime
+    model: str
+    prompt_version: str | None
+    failed: bool
+    tokens: dict[TokenClass, int] | None
+    cost: Decimal | None
+
+
+_ANSWERED: tuple[TokenClass, ...] = ("input", "cached", "cache_write", "output", "reasoning")
+
+
+def case_calls(connection: Connection, answers_of: UUID, variant: int) -> list[CaseCall]:
+    """Every answer of a variant, those that were superseded too; what was skipped is not in it."""
+    tokens = ", ".join(f"{name}_tokens" for name in _ANSWERED)
+    rows = connection.execute(
+        text(f"""
+            SELECT position, repeat, status = 'error' AS failed, superseded, usage_known, {tokens},
+                   CASE WHEN from_cache THEN cached_cost ELSE cost END AS cost,
+                   CASE WHEN NOT from_cache THEN latency_ms END AS latency_ms,
+                   coalesce(finish_reason = 'length', false) AS truncated, prompt_hash
+            FROM answers WHERE run_id = :run AND variant = :variant AND status <> 'skipped' ORDER BY id
+        """),
+        {"run": answers_of, "variant": variant},
+    )
+    return [
+        CaseCall(
+            position=row.position,
+            repeat=row.repeat,
+            failed=row.failed,
+            superseded=row.superseded,
+            tokens=_tokens(row, _ANSWERED),
+            cost=row.cost,
+            latency_ms=row.latency_ms,
+            truncated=row.truncated,
+            prompt_hash=None if row.prompt_hash is None else bytes(row.prompt_hash),
+        )
+        for row in rows
+    ]
+
+
+def served(connection: Connection, feature: str, first: date, last: date) -> list[Served]:
+    """The models that served a feature, the one with most of its requests first."""
+    rows = connection.execute(
+        text(f"""
+            SELECT {MODEL} AS name, CAST(sum(requests) AS bigint) AS requests, CAST(sum(priced) AS bigint) AS priced,
+                   sum(cost) AS cost
+            FROM usage_daily WHERE feature = :feature AND day BETWEEN :first AND :last AND model IS NOT NULL
+            GROUP BY 1 ORDER BY 2 DESC, 1
+        """),
+        {"feature": feature, "first": first, "last": last},
+    )
+    return [Served(model=row.name, requests=row.requests, priced=row.priced, cost=row.cost) for row in rows]
+
+
+def production_calls(
+    connection: Connection, feature: str, first: date, last: date, timezone: str, most: int = MOST_REQUESTS
+) -> list[ProductionCall]:
+    """The last requests of a feature in a window that a model took part in, in order of time."""
+    tokens = ", ".join(f"{name}_tokens" for name in TOKEN_CLASSES)
+    rows = connection.execute(
+        text(f"""
+            SELECT * FROM (
+                SELECT at, id, {MODEL} AS model, prompt_version, coalesce(status = 'error', false) AS failed,
+                       usage_known, {tokens}, cost
+                FROM requests
+                WHERE feature = :feature AND at >= :begins AND at < :ends AND model IS NOT NULL
+                ORDER BY at DESC, id DESC LIMIT :most) AS newest
+            ORDER BY at, id
+        """),
+        {
+            "feature": feature,
+            "begins": day_bounds(first, timezone)[0],
+            "ends": day_bounds(last, timezone)[1],
+            "most": most,
+        },
+    )
+    return [
+        ProductionCall(
+            at=row.at,
+            model=row.model,
+            prompt_version=row.prompt_version,
+            failed=row.failed,
+            tokens=_tokens(row, TOKEN_CLASSES),
+            cost=row.cost,
+        )
+        for row in rows
+    ]
+
+
+def strata(connection: Connection, feature: str, first: date, last: date, timezone: str) -> dict[str, Stratum]:
+    """The priced requests of a feature by what they were about, between two days, both included."""
+    rows = connection.execute(
+        text("""
+            SELECT coalesce(category, '') AS name, count(*) AS requests, sum(cost) AS cost,
+                   CAST(sum(CAST(cost AS float8) * CAST(cost AS float8)) AS float8) AS squares
+            FROM requests WHERE feature = :feature AND at >= :begins AND at < :ends AND cost IS NOT NULL
+            GROUP BY 1 ORDER BY 1
+        """),
+        {"feature": feature, "begins": day_bounds(first, timezone)[0], "ends": day_bounds(last, timezone)[1]},
+    )
+    return {row.name: Stratum(requests=row.requests, cost=row.cost, squares=row.squares) for row in rows}
+
+
+def _tokens(row: Any, classes: Sequence[TokenClass]) -> dict[TokenClass, int] | None:
+    if not row.usage_known:
+        return None
+    return {name: count for name in classes if (count := getattr(row, f"{name}_tokens"))}
