@@ -46,8 +46,9 @@ def as_cacheable(requests: Sequence[Billed], memory: timedelta) -> list[Prompted
         warm = before is not None and each.at - before <= memory
         last[each.begins_as] = each.at
         own = each.tokens.get("cached", 0)
-        most = own + each.tokens.get("input", 0)
-        cacheable = max(own, min(begins.get(each.begins_as, 0), most)) if warm else own
+        # What did read is taken to have read all there was.
+        missed = warm and not own
+        cacheable = min(begins.get(each.begins_as, 0), each.tokens.get("input", 0)) if missed else own
         found.append(Prompted(tokens=each.tokens, cacheable=cacheable))
     return found
 

@@ -24,10 +24,12 @@ def savings_of(
         return Decimal(repr(volume)) * per_request * Decimal(repr(saved))
 
     now = workload.monthly(per_request)
+    point = now * share
     return Savings(
-        low=of(workload.requests_low if low >= 0 else workload.requests_high, low),
-        point=now * share,
-        high=of(workload.requests_high if high >= 0 else workload.requests_low, high),
+        # The point is exact, its ends are not: where they meet it, they would miss it by a last digit.
+        low=min(point, of(workload.requests_low if low >= 0 else workload.requests_high, low)),
+        point=point,
+        high=max(point, of(workload.requests_high if high >= 0 else workload.requests_low, high)),
         now=now,
         share_low=low,
         share=float(share),

@@ -19,6 +19,7 @@ KNOWN: tuple[str, ...] = (
     "0016",
     "0017",
     "0018",
+    "0019",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
