@@ -11,6 +11,7 @@ from evaluations.wording import count, duration, money, percent
 
 if TYPE_CHECKING:
     from evaluations.benchmarks.results import BenchmarkResult
+    from evaluations.benchmarks.use_cases import Suits
     from tasks.benchmarking import BenchmarkPlan, BenchmarkRequest
 
 
@@ -364,16 +365,19 @@ def _finish(run_id: str, *, as_json: bool) -> None:
     from cli.driving import emit
     from cli.main import leave
     from evaluations.benchmarks.results import headline
+    from reports.files import jsonable
     from tasks.benchmark_pages import published_of
+    from tasks.benchmark_scores import suits
     from tasks.benchmarking import conclude_benchmark, exit_code
 
     result = conclude_benchmark(UUID(run_id))
-    published, code = published_of(result), exit_code(result)
+    published, code, told = published_of(result), exit_code(result), suits(result)
     if as_json:
         emit(
             "done",
             run=run_id,
             sentence=headline(result),
+            use_case=jsonable(told),
             page=str(published.html),
             metrics=str(published.metrics),
             exit_code=code,
@@ -383,7 +387,16 @@ def _finish(run_id: str, *, as_json: bool) -> None:
         if result.stop_reason == "decided":
             saved = 1 - result.cases / result.cases_planned
             click.echo(f"Stopped early: every pair is decided, {percent(saved)} of the cases were not needed.")
+        _tell_use_case(told)
         click.echo(f"Page: {published.html}")
         if not result.complete and result.stop_reason in ("interrupted", "budget", "time"):
             click.echo(f"Go on:  assay run --resume {run_id[:8]}")
     leave(code)
+
+
+def _tell_use_case(told: "Suits") -> None:
+    if told.scores:
+        names = ", ".join(f"{name} {score.score:.1f}" for name, score in told.scores)
+        click.echo(f"Measured for {told.use_case}, of 100: {names}. `assay models show MODEL` has them.")
+    for why in told.without:
+        click.echo(f"No score for {told.use_case}: {why}.")

@@ -30,6 +30,7 @@ def models() -> None:
       assay models show openai/gpt-4o-2024-11-20              everything about one
       assay models validate openai/gpt-4o-2024-11-20 --environment production --feature chatbot
       assay models probe                                      providers with a key; capabilities of models in use
+      assay models claims                                     what is declared beside what was measured
       assay models sync                                       bring the registry up to the catalogues
 
     The registry begins with LiteLLM's bundled map and our own file of providers; yours is models.yaml in
@@ -206,13 +207,34 @@ def _echo_known(found: "KnownModel", today: date) -> None:
         said = {True: "documented", False: "documented as lacking", None: "not documented"}[each.documented]
         against = " (the test goes before the catalogue)" if each.contradicts else ""
         click.echo(f"    {each.name:<18}{holds:<5}{said}; {tested}{against}")
-    for score in model.use_cases:
-        n = f", n = {score.n:,}" if score.n else ""
-        click.echo(
-            f"    {score.use_case:<18}{score.score:g} of 100, {score.origin}{n}: {score.reason} ({score.source})"
-        )
+    _echo_suits(found)
     _echo_use(found)
     click.echo(f"  source: {model.source}")
+
+
+def _echo_suits(found: "KnownModel") -> None:
+    """The score that counts for each use case, and every claim beside what was measured."""
+    from evaluations.claims import check_claims
+    from evaluations.model_overview import accuracy_of
+    from evaluations.models import Bands, best_scores
+
+    scores = best_scores(found.model.use_cases)
+    if scores:
+        click.echo("  suits, of 100:")
+    for score in scores:
+        word = accuracy_of(score, Bands())
+        between = "" if score.low is None or score.high is None else f" ({score.low:.1f} to {score.high:.1f})"
+        n = f", n = {score.n:,}" if score.n else ""
+        label = f", {word}" if word else ""
+        click.echo(
+            f"    {score.use_case:<18}{score.score:.4g}{between}, {score.origin}{n}{label}: "
+            f"{score.reason} ({score.source})"
+        )
+    claims = check_claims(found.model, found.performed)
+    if claims:
+        click.echo("  claims:")
+    for claim in claims:
+        click.echo(f"    {claim.sentence} ({claim.source})")
 
 
 def _echo_price(found: "KnownModel") -> None:
@@ -264,6 +286,35 @@ def _echo_use(found: "KnownModel") -> None:
             f"{'-' if p95 is None else duration(p95.value)}, cost {'-' if did.cost is None else money(did.cost)}"
             + (f", {did.unpriced:,} unpriced" if did.unpriced else "")
         )
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@_JSON
+def claims(names: tuple[str, ...], as_json: bool) -> None:
+    """What is declared of models, beside what was measured; without MODEL, of all that anything is declared of.
+
+    A claim holds when all of the measured interval is within it, does not when all of it is worse, and is open
+    otherwise, and while fewer than 30 requests or cases were measured.
+    """
+    from evaluations.claims import check_claims, with_claims
+    from reports.files import jsonable
+    from tasks.models import known, registry
+    from tasks.store.database import transaction
+    from tasks.store.models import find_model
+
+    with transaction() as connection:
+        registered = registry(connection)
+        wanted = [find_model(connection, name) for name in names] or with_claims(registered.values())
+        found = [each for one in known(connection, wanted) for each in check_claims(one.model, one.performed)]
+    if as_json:
+        click.echo(json.dumps([{**jsonable(each), "sentence": each.sentence} for each in found]))
+        return
+    if not found:
+        click.echo("Nothing is claimed. What is declared of models goes into models.yaml in ASSAY_HOME.")
+        return
+    for each in found:
+        click.echo(f"{each.model}: {each.sentence} ({each.source})")
 
 
 @models.command()

@@ -83,6 +83,9 @@ class BenchmarkSpec(Spec):
     benchmark: Name = Field(description="The benchmark's name.")
     description: str = ""
     category: Category = Field(default="accuracy", description="What its leaderboard ranks by.")
+    use_case: Name | None = Field(
+        default=None, description="What accuracy on it stands for: its models get measured scores for this use case."
+    )
     format: str = Field(default="own", description="The format of questions and answers; `assay benchmark formats`.")
     questions: Tags = Field(
         default=(),
@@ -135,6 +138,10 @@ class BenchmarkSpec(Spec):
         if self.workload is not None and self.category == "accuracy":
             raise ValueError(
                 "a workload has no right answers to compare with; its `category` is latency, cost or throughput"
+            )
+        if self.use_case is not None and self.category != "accuracy":
+            raise ValueError(
+                f"`use_case` goes with `category: accuracy`: {self.category} tells nothing of how well a model suits it"
             )
         if self.category == "throughput" and self.arrivals is None:
             raise ValueError("throughput is measured under a schedule of arrivals; say `arrivals: {per_second: 2}`")

@@ -50,6 +50,7 @@ def told(model: Model) -> dict[str, Any]:
         "capabilities": {
             name: each.documented for name, each in sorted(model.capabilities.items()) if each.documented is not None
         },
+        "claims": {each.about: each.said for each in model.claims},
         "use_cases": {score.use_case: score.score for score in model.use_cases if score.origin == "declared"},
     }
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from evaluations.availability import ProviderHealth
 from evaluations.histograms import merged
-from evaluations.models import LIFE_CYCLES, Bands, LifeCycle, Model, Reliability, Speed
+from evaluations.models import LIFE_CYCLES, Accuracy, Bands, LifeCycle, Model, Reliability, Speed, UseCaseScore
 from evaluations.performance import Performed
 from evaluations.pricing import Prices
 from evaluations.production import Freshness
 
 LEAST_REQUESTS = 30
-"""Fewer requests earn no word for speed or reliability."""
+"""Fewer requests, or cases, earn no word for speed, accuracy or reliability."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +144,13 @@ def speed_of(performed: Performed | None, bands: Bands) -> Speed | None:
     """The word for how fast a model answered, by its median latency; None for fewer than `LEAST_REQUESTS`."""
     middle = performed.latency(0.5) if performed else None
     return None if middle is None or middle.n < LEAST_REQUESTS else bands.speed(middle.value / 1000)
+
+
+def accuracy_of(score: UseCaseScore, bands: Bands) -> Accuracy | None:
+    """The word for how right a model was on a use case, by the lower end of the interval; None unless measured so."""
+    if score.origin != "measured" or score.low is None or (score.n or 0) < LEAST_REQUESTS:
+        return None
+    return bands.accuracy(score.low / 100)
 
 
 def reliability_of(performed: Performed | None, bands: Bands) -> Reliability | None:

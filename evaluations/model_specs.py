@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from evaluations.models import Modality, UnknownCapability, capability_named
+from evaluations.models import WORDS, Modality, UnknownCapability, capability_named
 from evaluations.specs import IDENTIFIER, Count, Name, Positive, Spec, Tags
 
 
@@ -56,6 +56,51 @@ class UseCaseSpec(Spec):
     reason: str = ""
 
 
+class ClaimSpec(Spec):
+    """What somebody says of a model: a word of the bands, a range, or both. A bare word will do."""
+
+    word: Name | None = None
+    low: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    high: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        return {"word": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _check(self) -> "ClaimSpec":
+        if (self.low is None) != (self.high is None):
+            raise ValueError("a range has `low` and `high`")
+        if self.word is None and self.low is None:
+            raise ValueError("a claim is a word, a range, or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError("`low` is above `high`")
+        return self
+
+
+class ClaimsSpec(Spec):
+    """What somebody says of a model's performance, to be held against what is measured."""
+
+    speed: ClaimSpec | None = Field(default=None, description="fastest, moderate or slow; a range in seconds.")
+    accuracy: ClaimSpec | None = Field(
+        default=None, description="excellent, good, fair or poor; a range of shares in [0, 1]."
+    )
+    reliability: ClaimSpec | None = Field(
+        default=None, description="very_high, high, moderate or low; a range of shares in [0, 1]."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "ClaimsSpec":
+        for about, known in WORDS.items():
+            claim: ClaimSpec | None = getattr(self, about)
+            if claim is not None and claim.word is not None and claim.word not in known:
+                raise ValueError(f"`{about}` is one of {', '.join(known)}; got {claim.word!r}")
+            if claim is not None and about != "speed" and (claim.high or 0.0) > 1:
+                raise ValueError(f"`{about}` is a share in [0, 1], such as 0.92 for 92 %")
+        return self
+
+
 class CatalogueModelSpec(Spec):
     """What is said of one model: all of it for a model that no list has, or what is to be added or put right."""
 
@@ -78,6 +123,7 @@ class CatalogueModelSpec(Spec):
     description: str = ""
     limitations: Tags = ()
     use_cases: dict[Name, UseCaseSpec] = Field(default_factory=dict)
+    claims: ClaimsSpec = Field(default_factory=ClaimsSpec)
 
 
 class CatalogueSpec(Spec):

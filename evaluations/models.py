@@ -6,6 +6,7 @@ now, and whether it serves a feature.
 """
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -142,6 +143,29 @@ class UseCaseScore:
     high: float | None = None
     as_of: date | None = None
     source: str = ""
+    run_id: str | None = None
+    """The benchmark run that measured it."""
+
+
+ClaimAbout = Literal["speed", "accuracy", "reliability"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What somebody says of a model's performance: a word, a range, or both."""
+
+    about: ClaimAbout
+    word: str | None = None
+    """As the bands call it: fastest, excellent, very_high."""
+    low: float | None = None
+    high: float | None = None
+    """Seconds for speed, shares in [0, 1] for the others; None: as the word's band reaches."""
+    source: str = ""
+
+    @property
+    def said(self) -> list[str | float | None]:
+        """All that is claimed, as plain JSON values."""
+        return [self.word, self.low, self.high]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +192,7 @@ class Model:
     alias_of: str | None = None
     """The one version that an alias stands for; None where there are several, or nobody says."""
     use_cases: tuple[UseCaseScore, ...] = ()
+    claims: tuple[Claim, ...] = ()
     description: str = ""
     limitations: tuple[str, ...] = ()
     source: str = ""
@@ -218,11 +243,14 @@ def kind_of(mode: str, inputs: Sequence[Modality], outputs: Sequence[Modality]) 
 
 
 def best_scores(scores: Iterable[UseCaseScore]) -> tuple[UseCaseScore, ...]:
-    """One score for each use case: measured outranks declared whatever it says, then the newest; best first."""
+    """One score for each use case: measured outranks declared whatever it says, then the newest; best first.
+
+    Of one day's the last counts: they come in the order in which they were written down.
+    """
     best: dict[str, UseCaseScore] = {}
     for score in scores:
         known = best.get(score.use_case)
-        if known is None or _rank(score) > _rank(known):
+        if known is None or _rank(score) >= _rank(known):
             best[score.use_case] = score
     return tuple(sorted(best.values(), key=lambda score: (-score.score, score.use_case)))
 
@@ -293,6 +321,12 @@ def model_named(name: str, known: Mapping[str, Model]) -> Model:
 Speed = Literal["fastest", "moderate", "slow"]
 Accuracy = Literal["excellent", "good", "fair", "poor"]
 Reliability = Literal["very_high", "high", "moderate", "low"]
+WORDS: Mapping[ClaimAbout, tuple[str, ...]] = {
+    "speed": get_args(Speed),
+    "accuracy": get_args(Accuracy),
+    "reliability": get_args(Reliability),
+}
+"""The words for each kind of number, the best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,6 +382,21 @@ class Bands:
         if share >= self.high_from:
             return "high"
         return "moderate" if share >= self.moderate_from else "low"
+
+    def reach(self, about: ClaimAbout, word: str) -> tuple[float, float]:
+        """From where to where a word reaches, in seconds or shares.
+
+        >>> Bands().reach("speed", "moderate"), Bands().reach("accuracy", "good")
+        ((2.0, 4.0), (0.85, 0.92))
+        """
+        edges: Mapping[ClaimAbout, tuple[float, ...]] = {
+            "speed": (0.0, self.fastest_below_s, self.moderate_up_to_s, math.inf),
+            "accuracy": (1.0, self.excellent_from, self.good_from, self.fair_from, 0.0),
+            "reliability": (1.0, self.very_high_from, self.high_from, self.moderate_from, 0.0),
+        }
+        at = WORDS[about].index(word)
+        low, high = sorted(edges[about][at : at + 2])
+        return low, high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

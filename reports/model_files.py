@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from evaluations.claims import CheckedClaim, check_claims, claims_of
 from evaluations.model_overview import KnownModel, ModelsOverview, ProviderLine, Use
-from evaluations.models import Model
+from evaluations.models import Model, best_scores
 from evaluations.performance import Performed
 from reports.files import csv_line, csv_text, jsonable
 from reports.page import SCHEMA_VERSION, render_page
@@ -41,6 +42,7 @@ def measured(known: KnownModel) -> dict[str, Any]:
         "use": None if known.performed is None else _performed(known.performed),
         "features": [_use(use) for use in known.uses],
         "use_cases": jsonable(known.model.use_cases),
+        "claims": [_claim(each) for each in check_claims(known.model, known.performed)],
     }
 
 
@@ -56,6 +58,12 @@ def _json(found: ModelsOverview) -> str:
             for each in found.in_use
         ],
         "unregistered": [_use(use) for use in found.unregistered],
+        "claims": [_claim(each) for each in claims_of(found)],
+        "suits": [
+            {"model": model.name, **jsonable(each)}
+            for model in found.catalogue
+            for each in best_scores(model.use_cases)
+        ],
         "providers": [_provider(each) for each in found.providers],
         "changes": jsonable(found.changes),
         "registry": len(found.catalogue),
@@ -79,6 +87,10 @@ def _told(model: Model, found: ModelsOverview) -> dict[str, Any]:
             for name, each in model.capabilities.items()
         },
     }
+
+
+def _claim(claim: CheckedClaim) -> dict[str, Any]:
+    return {**jsonable(claim), "sentence": claim.sentence}
 
 
 def _provider(line: ProviderLine) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks import benchmark_pages, benchmarking
+from tasks import benchmark_pages, benchmark_scores, benchmarking
 from tasks.benchmark_pages import PublishedBenchmark
 from tasks.benchmarking import BenchmarkRequest
 from tasks.execution import execution_of
@@ -43,7 +43,14 @@ async def publish_benchmark(run_id: UUID) -> PublishedBenchmark:
     return await asyncio.to_thread(benchmark_pages.publish_benchmark, run_id)
 
 
+@task(name="record-scores", cache_policy=NO_CACHE)
+async def record_scores(run_id: UUID) -> int:
+    """Give the registry what was measured of the benchmark's use case. Gives the number of models with a score."""
+    return len((await asyncio.to_thread(benchmark_scores.record_scores, run_id)).scores)
+
+
 async def publish_if_benchmark(run_id: UUID) -> None:
     """Write the leaderboard of a run that was begun as a benchmark; of any other run there is none."""
     if await asyncio.to_thread(benchmarking.is_benchmark, run_id):
+        await record_scores(run_id)
         await publish_benchmark(run_id)

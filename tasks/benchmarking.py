@@ -311,6 +311,7 @@ def conclude_benchmark(run_id: UUID) -> BenchmarkResult:
         as_of=run.completed_at or run.recorded_at,
         benchmark=spec.benchmark,
         description=run.suite.description,
+        use_case=spec.use_case,
         category=spec.category,
         format=spec.format,
         metric=metric_of(spec),

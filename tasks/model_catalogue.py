@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from evaluations.errors import AssayError, unknown_name
 from evaluations.model_changes import ModelChange, model_changes
 from evaluations.model_specs import CatalogueModelSpec, CatalogueSpec, ProviderSpec
-from evaluations.models import LONG_CONTEXT, Capability, Limits, Modality, Model, UseCaseScore, aliases
+from evaluations.models import LONG_CONTEXT, WORDS, Capability, Claim, Limits, Modality, Model, UseCaseScore, aliases
 from tasks.documents import parse_document, read_document
 from tasks.prices import full_name, map_file, map_source
 from tasks.settings import Settings, settings
@@ -269,7 +269,18 @@ def _enriched(model: Model | None, entry: CatalogueModelSpec) -> Model:
         description=entry.description or base.description,
         limitations=entry.limitations or base.limitations,
         use_cases=(*base.use_cases, *scores),
+        claims=_claimed(base.claims, entry),
     )
+
+
+def _claimed(before: tuple[Claim, ...], entry: CatalogueModelSpec) -> tuple[Claim, ...]:
+    """The claims with those of an entry in the place of earlier ones about the same."""
+    said = {
+        about: Claim(about=about, word=each.word, low=each.low, high=each.high, source=entry.source)
+        for about in WORDS
+        if (each := getattr(entry.claims, about)) is not None
+    }
+    return tuple({**{each.about: each for each in before}, **said}.values())
 
 
 # Into the registry

@@ -24,13 +24,14 @@ CHANGES = 100
 def publish_models(first: date | None = None, last: date | None = None) -> Path:
     """Which models and providers are in use, how they do, and what is known of them. It has its own window.
 
-    Raises NothingYet when no model is in use and no provider has a key or was probed.
+    Raises NothingYet when no model is in use or measured for a use case, and no provider has a key or was probed.
     """
     from reports.model_files import models_files
 
     with transaction() as connection:
         found = models_overview(connection)
-    if not found.in_use and not found.unregistered and not found.providers:
+    measured = any(each.origin == "measured" for model in found.catalogue for each in model.use_cases)
+    if not (found.in_use or found.unregistered or found.providers or measured):
         raise NothingYet("no model is in use, and no provider has a key here or was probed; `assay models list`.")
     folder = settings().reports_folder
     for name, parts in models_files(found):

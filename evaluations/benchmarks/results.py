@@ -76,6 +76,8 @@ class BenchmarkResult:
     """When the run ended, or was read while it goes on."""
     benchmark: str
     description: str
+    use_case: str | None = None
+    """What its accuracy speaks for in the registry of models."""
     category: str
     format: str
     metric: str

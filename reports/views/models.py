@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from evaluations.availability import ProviderHealth
-from evaluations.model_overview import KnownModel, ModelsOverview, ProviderLine, reliability_of, speed_of
-from evaluations.models import Availability, LifeCycle, Model
+from evaluations.claims import Outcome, claims_of
+from evaluations.model_overview import (
+    KnownModel,
+    ModelsOverview,
+    ProviderLine,
+    accuracy_of,
+    reliability_of,
+    speed_of,
+)
+from evaluations.models import Availability, LifeCycle, Model, UseCaseScore, best_scores
 from evaluations.performance import Performed
 from evaluations.pricing import FEES, TokenClass
 from reports.format import (
@@ -42,6 +50,12 @@ REACHED: dict[Availability, tuple[str, Tone, Sign]] = {
     "unknown": ("Not probed", "plain", "dash"),
 }
 PRICED: tuple[TokenClass, ...] = ("input", "cached", "output", "reasoning")
+CLAIMED: dict[Outcome, tuple[str, Tone, Sign]] = {
+    "holds": ("Holds", "good", "check"),
+    "does not hold": ("Does not hold", "bad", "cross"),
+    "open": ("Open", "warn", "wave"),
+    "not measured": ("Not measured", "plain", "dash"),
+}
 METHOD = (
     "In use is a model that took requests in the window. What requests call a model is looked up in the registry as "
     "provider/model; what is not found there is told apart.",
@@ -51,6 +65,10 @@ METHOD = (
     "refused key or a full quota is no downtime. The circuit is told from the probes and model calls of the last hour.",
     "Speed is a word for the median latency (fastest below 2 s, moderate up to 4 s), reliability for the lower end of "
     "the 95 % interval of the share of successes. Fewer than 30 requests earn no word.",
+    "Accuracy is a word for the lower end of the interval of a measured score: excellent from 92 %, good from 85 %, "
+    "fair from 70 %. Scores are measured by benchmarks that name a use case, and go before any declared one.",
+    "A claim holds when all of the measured interval is as good or better, does not when all of it is worse, and is "
+    "open otherwise, and while fewer than 30 requests or cases were measured. Speed is the median.",
     "Deprecated is a version that ends within 180 days, retired one whose day has come or that no catalogue lists.",
 )
 
@@ -77,6 +95,8 @@ class ModelsView:
     page: Page
     in_use: Table
     cards: tuple[ModelCard, ...]
+    suits: Table
+    claims: Table
     providers: Table
     catalogue: Table
     picks: tuple[tuple[str, int, tuple[str, ...]], ...]
@@ -102,6 +122,7 @@ def models_view(found: ModelsOverview) -> ModelsView:
         contents=(
             ("verdict", "At a glance"),
             ("in-use", "In use"),
+            ("suits", "Use cases and claims"),
             ("providers", "Providers"),
             ("catalogue", "Catalogue"),
             ("changes", "What changed"),
@@ -117,6 +138,8 @@ def models_view(found: ModelsOverview) -> ModelsView:
         page=page,
         in_use=_in_use(found),
         cards=tuple(_card(found, each, number) for number, each in enumerate(found.in_use, 1)),
+        suits=_suits(found),
+        claims=_claims(found),
         providers=_providers(found),
         catalogue=catalogue,
         picks=tuple(
@@ -477,6 +500,66 @@ def _provider_row(line: ProviderLine, cost: str) -> tuple[Cell, ...]:
         Cell("–" if errors is None else share(errors.value), None if errors is None else errors.value),
         Cell(cost, None if did is None or did.cost is None else float(did.cost)),
         Cell(count(alive), alive),
+    )
+
+
+def _suits(found: ModelsOverview) -> Table:
+    scores = [(model, each) for model in found.catalogue for each in best_scores(model.use_cases)]
+    scores.sort(key=lambda pair: (pair[1].use_case, pair[1].origin == "declared", -pair[1].score, pair[0].name))
+    return Table(
+        caption="What models suit",
+        columns=(
+            Column("use_case", "Use case"),
+            Column("model", "Model"),
+            Column("score", "Of 100", right=True),
+            Column("n", "Cases", right=True),
+            Column("accuracy", "Accuracy"),
+            Column("why", "By", wide=True),
+        ),
+        rows=tuple(_suits_row(model, each, found) for model, each in scores[:LISTED]),
+        note=f"{count(len(scores) - LISTED)} more are in models.json." if len(scores) > LISTED else "",
+        empty="Nothing is declared or measured. A benchmark with a `use_case` measures its models for it.",
+    )
+
+
+def _suits_row(model: Model, score: UseCaseScore, found: ModelsOverview) -> tuple[Cell, ...]:
+    between = "" if score.low is None or score.high is None else f"{score.low:.1f}–{score.high:.1f}"
+    word = accuracy_of(score, found.bands)
+    return (
+        Cell(one_line(score.use_case, 60)),
+        Cell(one_line(model.name, 70)),
+        Cell(f"{score.score:.1f}", score.score, note=between if score.origin == "measured" else "declared"),
+        Cell("–" if score.n is None else count(score.n), score.n),
+        Cell(word or "–"),
+        Cell(one_line(score.source), note=one_line(score.reason)),
+    )
+
+
+def _claims(found: ModelsOverview) -> Table:
+    claims = claims_of(found)
+    return Table(
+        caption="What is claimed, and what was measured",
+        columns=(
+            Column("model", "Model"),
+            Column("about", "About"),
+            Column("declared", "Declared"),
+            Column("measured", "Measured", wide=True),
+            Column("outcome", "Outcome"),
+            Column("source", "By", wide=True),
+        ),
+        rows=tuple(
+            (
+                Cell(one_line(each.model, 70)),
+                Cell(one_line(each.about, 60)),
+                Cell(each.declared),
+                Cell(each.found, note=one_line(each.measured_by)),
+                Cell("", status=Status(*CLAIMED[each.outcome])),
+                Cell(one_line(each.source)),
+            )
+            for each in claims[:LISTED]
+        ),
+        note=f"{count(len(claims) - LISTED)} more are in models.json." if len(claims) > LISTED else "",
+        empty="Nothing is claimed. What is declared of models goes into models.yaml in ASSAY_HOME.",
     )
 
 

@@ -36,6 +36,8 @@ class ModelRow(Base):
     alias_of: Mapped[name_text | None]
     description: Mapped[str]
     limitations: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    claims: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    """What is said of its speed, accuracy and reliability: about, word, low, high, source."""
     source: Mapped[str]
     listed_at: Mapped[moment | None]
     """When its provider's own listing named it last."""
@@ -88,6 +90,8 @@ class ModelUseCaseScoreRow(Base):
     """Cases that were judged."""
     low: Mapped[float | None]
     high: Mapped[float | None]
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"))
+    """The benchmark run that measured it."""
     actor: Mapped[actor]
     recorded_at: Mapped[recorded_at]
 

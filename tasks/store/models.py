@@ -1,6 +1,7 @@
 """The registry of models: read into domain values, brought up to the catalogues, with an activity for every change."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Row, text
 from evaluations.errors import AssayError, unknown_name
 from evaluations.model_changes import ModelChange, fingerprint
 from evaluations.model_overview import Change
-from evaluations.models import Capability, Environment, Finding, Limits, Model, UseCaseScore, model_named
+from evaluations.models import Capability, Claim, Environment, Finding, Limits, Model, UseCaseScore, model_named
 
 _LOCK = 0x4153_4D4F  # any number that only changes of the registry take
 
@@ -255,6 +256,7 @@ def _model(row: Row[Any], scores: Iterable[UseCaseScore]) -> Model:
         ),
         capabilities=_capabilities(row.capabilities or ()),
         use_cases=tuple(scores),
+        claims=tuple(Claim(**each) for each in row.claims),
     )
 
 
@@ -285,13 +287,16 @@ def _scores(connection: Connection, models: list[str] | None) -> dict[str, list[
     rows = connection.execute(
         text("""
             SELECT * FROM model_use_case_scores WHERE CAST(:models AS text[]) IS NULL OR model = ANY(:models)
-            ORDER BY model, use_case, origin, as_of
+            ORDER BY model, use_case, origin, as_of, recorded_at
         """),
         {"models": models},
     )
     found: dict[str, list[UseCaseScore]] = {}
     for row in rows:
-        score = UseCaseScore(**_of(row, "use_case", "score", "origin", "reason", "n", "low", "high", "as_of", "source"))
+        score = UseCaseScore(
+            **_of(row, "use_case", "score", "origin", "reason", "n", "low", "high", "as_of", "source"),
+            run_id=None if row.run_id is None else str(row.run_id),
+        )
         found.setdefault(row.model, []).append(score)
     return found
 
@@ -316,6 +321,7 @@ def _write_models(connection: Connection, models: Sequence[Model], actor: str) -
             "alias_of": model.alias_of,
             "description": model.description,
             "limitations": list(model.limitations),
+            "claims": [asdict(each) for each in model.claims],
             "source": model.source,
             "content_hash": fingerprint(model),
         }
@@ -356,7 +362,7 @@ def _write_documented(connection: Connection, changes: Sequence[ModelChange], ac
 
 
 def _write_scores(connection: Connection, scores: Sequence[tuple[str, UseCaseScore]], actor: str) -> None:
-    columns = ("use_case", "origin", "source", "score", "reason", "n", "low", "high")
+    columns = ("use_case", "origin", "source", "score", "reason", "n", "low", "high", "run_id")
     rows = [
         {"model": model, "as_of": str(score.as_of), **{name: getattr(score, name) for name in columns}}
         for model, score in scores

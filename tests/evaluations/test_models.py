@@ -56,7 +56,7 @@ def test_bands_leave_no_gap_and_never_turn_back() -> None:
         (bands.accuracy, np.linspace(0, 1, 2001), ("poor", "fair", "good", "excellent")),
         (bands.reliability, np.linspace(0, 1, 2001), ("low", "moderate", "high", "very_high")),
     ):
-        said = [order.index(of(float(value))) for value in values]  # type: ignore[operator]
+        said = [order.index(of(float(value))) for value in values]
         assert said == sorted(said)
         assert set(said) == set(range(len(order)))
 

@@ -20,6 +20,7 @@ KNOWN: tuple[str, ...] = (
     "0017",
     "0018",
     "0019",
+    "0020",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
