@@ -1,8 +1,10 @@
 """The way into Postgres: which database, its engine, and whether its schema is the one this code was written for."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -10,9 +12,11 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from evaluations.errors import AssayError, InfrastructureError
+from evaluations.roles import ROLES
 from tasks.settings import Settings, settings
 from tasks.store.embedded import embedded_url
 from tasks.store.migrations import HEAD, KNOWN
+from tasks.store.rights import RIGHTS
 
 POOL_SIZE = 8
 """The embedded server takes 100 connections in all; several processes share them."""
@@ -52,37 +56,87 @@ def described(url: str) -> str:
 def engine() -> Engine:
     """The engine of this process, its schema checked; the embedded one is migrated first."""
     url = database_url()
-    made = engine_for(url)
+    made = engine_for(url, actor=settings().actor)
     _check_schema(made, url, embedded=settings().database_url is None)
     return made
 
 
-def engine_for(url: str) -> Engine:
-    """An engine for any URL, unchecked: for migrations and tests."""
+def engine_for(url: str, actor: str = "") -> Engine:
+    """An engine for any URL, unchecked: for migrations and tests. Its sessions act for `actor`, or as the owner."""
     return create_engine(
         # psycopg takes the URL as it is: SQLAlchemy's own form could not carry every libpq option.
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(url, connect_timeout=10, application_name="assay"),
+        creator=lambda: _connect(url, actor),
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         pool_pre_ping=True,
     )
 
 
+def _connect(url: str, actor: str) -> psycopg.Connection[Any]:
+    connection = psycopg.connect(url, connect_timeout=10, application_name="assay", autocommit=True)
+    if actor:
+        connection.execute(ACT_FOR, (actor,))
+    connection.autocommit = False
+    return connection
+
+
+ACT_FOR = "SELECT set_config('assay.actor', %s, false)"
+"""Says for whom a session acts, until it ends. Believed of the owner of the tables alone (docs/roles.md)."""
+
+
 @contextmanager
 def transaction() -> Iterator[Connection]:
-    """One transaction on the store; what psycopg says of a lost server becomes an InfrastructureError."""
+    """One transaction on the store, for the actor of this process.
+
+    What psycopg says of a lost server becomes an InfrastructureError, what a role may not do an AssayError.
+    """
     with told_plainly(), engine().begin() as connection:
         yield connection
 
 
 @contextmanager
 def told_plainly() -> Iterator[None]:
-    """Turns the driver's errors about server, network and disk into sentences that say what to do."""
+    """Turns the driver's errors about server, network, disk and rights into sentences that say what to do."""
     try:
         yield
     except (OperationalError, psycopg.OperationalError) as problem:
         raise InfrastructureError(_sentence(problem)) from problem
+    except (ProgrammingError, psycopg.errors.InsufficientPrivilege) as problem:
+        cause = getattr(problem, "orig", None) or problem
+        if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            raise
+        raise AssayError(_refusal(cause)) from problem
+
+
+_DENIED = re.compile(r"permission denied for table (\w+)")
+
+
+def _refusal(cause: psycopg.errors.InsufficientPrivilege) -> str:
+    """Who may not do what, which role would do, who could grant it."""
+    said = cause.diag.message_primary or str(cause)
+    denied = _DENIED.fullmatch(said)
+    if denied is None or denied[1] not in RIGHTS:
+        return f"{said[0].upper()}{said[1:]}." if said.startswith("permission denied") else f"{said}."
+    rights = RIGHTS[denied[1]]
+    with engine().connect() as connection:
+        found = connection.execute(
+            text("""
+                SELECT session_user AS who, (SELECT max(role_rank(role)) FROM role_grants WHERE subject = session_user)
+                    AS rank, (SELECT string_agg(DISTINCT subject, ', ') FROM role_grants WHERE role = 'admin') AS admins
+                WHERE has_table_privilege('role_grants', 'SELECT')
+            """)
+        ).one_or_none()
+    if found is None:
+        return "this login has no role: an admin can grant one (assay roles grant LOGIN viewer)."
+    needed = rights.above(ROLES[: found.rank or 0])
+    if needed is None:
+        return f"{found.who} may not {rights.what} in this way: that is left to the owner of the tables."
+    return (
+        f"{found.who} may not {rights.what}: that takes the role {needed}, and {found.who} is "
+        f"{ROLES[found.rank - 1] if found.rank else 'nothing yet'}; {found.admins or 'an admin'} can grant it "
+        f"(assay roles grant {found.who} {needed})."
+    )
 
 
 def _sentence(problem: Exception) -> str:

@@ -24,7 +24,7 @@ from psycopg.rows import tuple_row
 from evaluations.answers import Answer
 from evaluations.errors import InfrastructureError
 from tasks.secrets import HIDDEN, secret_values
-from tasks.store.database import told_plainly
+from tasks.store.database import ACT_FOR, told_plainly
 
 LOCK_CLASS = 0x4153_5359
 """First half of the advisory lock of a worker; the second is its id."""
@@ -249,6 +249,7 @@ class Ledger:
             connection = await psycopg.AsyncConnection.connect(
                 url, autocommit=True, row_factory=tuple_row, connect_timeout=10, application_name="assay ledger"
             )
+            await connection.execute(ACT_FOR, (actor,))
             row = await (
                 await connection.execute(
                     "INSERT INTO workers (host, pid, actor) VALUES (%s, %s, %s) RETURNING id",

@@ -3,9 +3,9 @@
 Text that decides order or equality between machines is COLLATE "C". The tables of production traffic are in
 traffic.py, those of rollups in rollup_tables.py and customer_tables.py, of experiments in experiment_tables.py, of the
 model registry in model_tables.py, of benchmarks in benchmark_tables.py, of deployments in deployment_tables.py, what
-comes to prompts in prompt_tables.py, that of reviews in review_tables.py, of selections in selection_tables.py, of
-recommendations in recommendation_tables.py; naming
-them here makes `Base.metadata` whole for whoever imports this module.
+comes to prompts in prompt_tables.py, that of reviews in review_tables.py, of roles in role_tables.py, of selections in
+selection_tables.py, of recommendations in recommendation_tables.py; naming them here makes `Base.metadata` whole for
+whoever imports this module.
 """
 
 from datetime import date
@@ -37,6 +37,7 @@ from tasks.store import (
     prompt_tables,
     recommendation_tables,
     review_tables,
+    role_tables,
     rollup_tables,
     selection_tables,
     traffic,
@@ -66,6 +67,7 @@ __all__ = [
     "prompt_tables",
     "recommendation_tables",
     "review_tables",
+    "role_tables",
     "rollup_tables",
     "selection_tables",
     "traffic",

@@ -7,6 +7,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, text
 
+from tasks.store.rights import guard
+
 _LOCK = 0x4153_5341  # any number that only Assay's migrations take
 
 
@@ -17,8 +19,14 @@ def config() -> Config:
 
 
 def upgrade(engine: Engine, to: str = "head") -> None:
-    """Bring the schema up to `to`; a no-op when it is there."""
-    _locked(engine, lambda made: command.upgrade(made, to))
+    """Bring the schema up to `to`; a no-op when it is there. A whole schema then asks for roles everywhere."""
+
+    def go_up(made: Config) -> None:
+        command.upgrade(made, to)
+        if to == "head":
+            guard(made.attributes["connection"])
+
+    _locked(engine, go_up)
 
 
 def downgrade(engine: Engine, to: str) -> None:
