@@ -21,6 +21,7 @@ KNOWN: tuple[str, ...] = (
     "0018",
     "0019",
     "0020",
+    "0021",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
