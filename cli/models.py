@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from evaluations.model_overview import KnownModel
     from evaluations.model_validation import Configuration, Validation
     from evaluations.models import Model
+    from evaluations.specs import ModelSpec
+    from tasks.store.model_configs import StoredConfig
 
 SHOWN = 20
 """Changes that are listed unless all are asked for."""
@@ -30,6 +32,7 @@ def models() -> None:
       assay models show openai/gpt-4o-2024-11-20              everything about one
       assay models validate openai/gpt-4o-2024-11-20 --environment production --feature chatbot
       assay models probe                                      providers with a key; capabilities of models in use
+      assay models configs                                    how models were called
       assay models claims                                     what is declared beside what was measured
       assay models sync                                       bring the registry up to the catalogues
 
@@ -315,6 +318,64 @@ def claims(names: tuple[str, ...], as_json: bool) -> None:
         return
     for each in found:
         click.echo(f"{each.model}: {each.sentence} ({each.source})")
+
+
+@models.command()
+@click.argument("config", required=False)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@_JSON
+def configs(config: str | None, limit: int, as_json: bool) -> None:
+    """Model configurations that runs brought; with CONFIG (the beginning of an id, a model's id or label) one of them.
+
+    What is printed of one is what a suite writes under models, and what assay models validate FILE.yaml reads.
+    """
+    from tasks.store.database import transaction
+    from tasks.store.model_configs import config_named, list_configs
+
+    with transaction() as connection:
+        found = list_configs(connection, limit=limit) if config is None else [config_named(connection, config)]
+    if as_json:
+        click.echo(json.dumps([_config_as_json(each) for each in found]))
+    elif config is not None:
+        _echo_config(found[0])
+    elif not found:
+        click.echo("No run was planned yet. Try: assay run sample")
+    else:
+        click.echo(f"{'id':<10}{'label':<24}{'model':<44}{'runs':>6}  {'last used':<18}settings")
+        for each in found:
+            used = f"{each.used_at:%Y-%m-%d %H:%M}" if each.used_at else "-"
+            click.echo(
+                f"{str(each.id)[:8]:<10}{each.spec.name:<24}{each.spec.model:<44}{each.runs:>6}  {used:<18}"
+                f"{_settings_of(each.spec) or '-'}"
+            )
+
+
+def _settings_of(spec: "ModelSpec") -> str:
+    """What a configuration states beside its model, on one line."""
+    stated = spec.model_dump(mode="json", exclude_defaults=True, exclude={"name", "model"})
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in stated.items())
+
+
+def _echo_config(found: "StoredConfig") -> None:
+    import yaml
+
+    used = f"last at {found.used_at:%Y-%m-%d %H:%M} UTC" if found.used_at else "no longer"
+    click.echo(f"# {found.id}: in {found.runs:,} runs, {used}; by {found.actor}, {found.recorded_at:%Y-%m-%d}")
+    stated = found.spec.model_dump(mode="json", exclude_defaults=True)
+    click.echo(yaml.safe_dump(stated, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _config_as_json(found: "StoredConfig") -> dict[str, Any]:
+    from reports.files import jsonable
+
+    return {
+        "id": str(found.id),
+        **found.spec.model_dump(mode="json"),
+        "runs": found.runs,
+        "used_at": jsonable(found.used_at),
+        "actor": found.actor,
+        "recorded_at": jsonable(found.recorded_at),
+    }
 
 
 @models.command()

@@ -107,6 +107,7 @@ def _not_a_bool(value: Any) -> Any:
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120, pattern=r"^[^\s](.*[^\s])?$")]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
+Retries = Annotated[int, Field(strict=True, ge=0, le=20)]
 AtOnce = Annotated[int, Field(strict=True, ge=1, le=1000)]
 """Calls at once, or repeats of a case: more is a slip of the pen."""
 Share = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, le=1, allow_inf_nan=False)]
@@ -144,6 +145,16 @@ class ModelSpec(Spec):
     parameters: Parameters = Field(default_factory=dict, description="Sampling parameters, e.g. temperature.")
     timeout_s: Seconds = Field(default=60.0, description="Seconds before one attempt is given up.")
     max_output_tokens: Count | None = Field(default=None, description="Upper limit for the answer, in tokens.")
+    max_cost_a_call: Money | None = Field(
+        default=None,
+        description="A call that may cost more, in US dollars, is not made: its answer is an error that says so.",
+    )
+    retries: Retries | None = Field(
+        default=None, description="How often a failed attempt is tried again where that may help. Default: 5."
+    )
+    reuse_answers: bool = Field(
+        default=True, description="Take answers that earlier runs recorded for the same question; false asks anew."
+    )
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
     max_concurrency: AtOnce | None = Field(default=None, description="Calls in flight at once, for this model.")

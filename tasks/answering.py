@@ -232,7 +232,7 @@ def _cache_key(execution: Execution, key: CellKey, call: Call, sent: bytes) -> b
     """What has to be the same for an answer to be served again: model, endpoint, messages, parameters, output
     schema, output limit, and the repeat, because repeats are there to differ."""
     model = execution.run.variants[key.variant].model
-    if not execution.run.use_cache or model.model.startswith(NOT_CACHED):
+    if not (execution.run.use_cache and model.reuse_answers) or model.model.startswith(NOT_CACHED):
         return None
     question = [
         model.model,

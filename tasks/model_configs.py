@@ -23,6 +23,7 @@ def configuration_of(spec: ModelSpec, *, needs: tuple[str, ...] = ()) -> Configu
         max_output_tokens=spec.max_output_tokens,
         requests_per_minute=spec.requests_per_minute,
         tokens_per_minute=spec.tokens_per_minute,
+        max_cost_a_call=spec.max_cost_a_call,
         fallbacks=tuple(name for name in spec.fallbacks if "/" in name),
         needs=needs,
         own_address=spec.api_base is not None,

@@ -304,17 +304,20 @@ def _check_assertions(connection: Connection, panel: Panel, dataset_id: UUID) ->
 
 
 def _check_prices(connection: Connection, loaded: LoadedSuite, request: RunRequest) -> None:
-    """Seed the price rows once; refuse a cap that could not be kept because a price is unknown."""
+    """Seed the price rows once; refuse a limit that could not be kept because a price is unknown."""
     seed_prices(connection)
     targets = targets_of(loaded.spec).values()
     book = price_book(connection, [target.model for target in targets])
     today = datetime.now(UTC).date()
+    limited = loaded.spec.max_cost is not None
     unpriced = [
         target.label
         for target in targets
-        if not target.model.startswith(("replay/", "simulated/")) and book.prices_of(target.model, today) is None
+        if (limited or target.max_cost_a_call is not None)
+        and not target.model.startswith(("replay/", "simulated/"))
+        and book.prices_of(target.model, today) is None
     ]
-    if unpriced and loaded.spec.max_cost is not None and not request.allow_unpriced:
+    if unpriced and not request.allow_unpriced:
         raise AssayError(
             f"a cost limit cannot be kept for {', '.join(unpriced)}: no price is known. Add one to "
             "prices.yaml in ASSAY_HOME, or say --allow-unpriced to leave these models out of the limit."

@@ -24,5 +24,7 @@ def _target(model: ModelSpec, concurrency: int) -> Target:
         requests_per_minute=model.requests_per_minute,
         tokens_per_minute=model.tokens_per_minute,
         max_concurrency=model.max_concurrency or concurrency,
+        max_cost_a_call=model.max_cost_a_call,
+        retries=model.retries,
         fallbacks=model.fallbacks,
     )

@@ -50,6 +50,7 @@ def a_run(
     cap: Decimal | None = None,
     made: Sequence[Case] = (),
     folder: str = ".",
+    use_cache: bool = False,
 ) -> UUID:
     """A run in the store, with given or made-up cases, that nobody has begun. `shard` is in cases."""
     suite = suite or a_suite()
@@ -65,7 +66,7 @@ def a_run(
                 suite_hash=suite_hash(suite, variants),
                 variants=variants,
                 chosen=CaseFilter(),
-                use_cache=False,
+                use_cache=use_cache,
                 folder=folder,
                 dataset_id=dataset.id,
                 cases=len(made),

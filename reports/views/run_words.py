@@ -49,7 +49,7 @@ ERROR_NAMES: dict[ErrorKind, str] = {
     "context_length": "too long for the model",
     "content_filter": "stopped by a content filter",
     "circuit_open": "not called, provider was failing",
-    "budget": "not called, budget spent",
+    "budget": "not called, beyond a cost limit",
     "abandoned": "in flight at the kill",
     "no_recording": "no recording",
     "prompt": "prompt could not be filled in",

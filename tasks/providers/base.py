@@ -33,6 +33,10 @@ class Target:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     max_concurrency: int | None = None
+    max_cost_a_call: Decimal | None = None
+    """US dollars; an attempt that may cost more is not made."""
+    retries: int | None = None
+    """Attempts after the first one; None for as many as the gateway makes."""
     fallbacks: tuple[str, ...] = ()
     """Labels of targets to ask, in order, when this one fails; never while models are compared."""
 

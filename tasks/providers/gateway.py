@@ -238,6 +238,8 @@ class Gateway:
         billed: list[Usage] = []
         waited_s = 0.0
         tries = 0
+        if refused := self._too_dear(lane, call):
+            return self._failed(lane, call, refused, billed, queue_ms, tries)
         while True:
             made = False
             started = time.perf_counter()
@@ -252,7 +254,7 @@ class Gateway:
                     waited_s += time.perf_counter() - started
                 if error.usage is not None:
                     billed.append(error.usage)
-                wait_s = self._wait_before_retry(error, tries)
+                wait_s = self._wait_before_retry(lane, error, tries)
                 if not made or wait_s is None:
                     return self._failed(lane, call, error, billed, queue_ms + waited_s * 1000, tries)
                 lane.retries += 1
@@ -306,12 +308,13 @@ class Gateway:
         lane.concurrency.succeeded()
         return reply
 
-    def _wait_before_retry(self, error: CallError, tries: int) -> float | None:
+    def _wait_before_retry(self, lane: _Lane, error: CallError, tries: int) -> float | None:
         """Seconds to wait before the next attempt; None when there is to be none.
 
         Full jitter over an exponentially growing span: Brooker (2015), "Exponential Backoff and Jitter".
         """
-        if not error.retryable or tries >= self._max_tries:
+        retries = lane.target.retries
+        if not error.retryable or tries >= (self._max_tries if retries is None else retries + 1):
             return None
         span = min(LONGEST_BACKOFF_S, self._backoff_s * 2.0 ** (tries - 1))
         wait = span * self._random.random()
@@ -408,9 +411,25 @@ class Gateway:
         unknown.
 
         Recorded answers cost nothing to serve; simulated ones are priced by their profile and spend no money
-        either.
+        either. Nor does a call that is beyond its model's limit: it will not be made.
         """
         lane = self._lane(call.model)
+        return Decimal(0) if self._too_dear(lane, call) else self._most(lane, call)
+
+    def _too_dear(self, lane: _Lane, call: Call) -> CallError | None:
+        """Why a call is not to be made: it may cost more than its model's calls may."""
+        limit = lane.target.max_cost_a_call
+        most = None if limit is None else self._most(lane, call)
+        if limit is None or most is None or most <= limit:
+            return None
+        return CallError(
+            "budget",
+            f"not called: it may cost up to ${most:f}, more than the ${limit:f} of max_cost_a_call; a lower "
+            "max_output_tokens or a shorter prompt makes it cheaper",
+        )
+
+    def _most(self, lane: _Lane, call: Call) -> Decimal | None:
+        """What an attempt at a call costs at most by its lane's price; None when that is unknown."""
         if lane.target.provider in FREE_TO_CALL:
             return Decimal(0)
         parameters = {**lane.target.parameters, **call.parameters}

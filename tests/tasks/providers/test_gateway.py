@@ -100,7 +100,33 @@ def test_what_is_reserved_covers_what_is_spent() -> None:
     assert a_gateway(a_target(model="replay/a.jsonl")).possible_cost(call) == 0
 
 
+@pytest.mark.parametrize(("limit", "made"), [("0.000001", False), ("1", True)])
+def test_a_call_that_may_cost_more_than_its_model_allows_is_not_made(limit: str, made: bool) -> None:
+    target = a_target(max_output_tokens=10, max_cost_a_call=Decimal(limit))
+    answer, provider = ask([a_reply()], target=target)
+    assert len(provider.calls) == made
+    reserved = a_gateway(target).possible_cost(a_call())
+    assert reserved is not None
+    assert (reserved > 0) == made, "what is not called reserves nothing"
+    if not made:
+        assert (answer.error, answer.text, answer.tries, answer.cost_usd) == ("budget", None, 0, Decimal(0))
+        assert "more than the $0.000001 of max_cost_a_call" in answer.error_message
+
+
+def test_a_cheaper_fallback_answers_what_is_too_dear_for_the_first() -> None:
+    targets = (a_target(max_cost_a_call=Decimal("0.000001"), fallbacks=("spare",)), a_target(label="spare"))
+    providers = {"m": Scripted([a_reply()]), "spare": Scripted([a_reply("spared")])}
+    answer = run(answered(a_gateway(*targets, providers=providers, comparing=False), a_call()))
+    assert (answer.text, answer.fallback_model, len(providers["m"].calls)) == ("spared", "spare", 0)
+
+
 # Trying again
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_model_is_tried_again_as_often_as_it_says(retries: int) -> None:
+    answer, provider = ask([a_failure()], target=a_target(retries=retries))
+    assert (answer.tries, len(provider.calls)) == (retries + 1, retries + 1)
 
 
 def test_what_is_worth_it_is_tried_again() -> None:
