@@ -1,9 +1,13 @@
-"""assay demo: thirty days of made-up traffic from its file to its pages, each step as the command that does it."""
+"""assay demo: made-up traffic from its file to its pages, and a winner from its experiment to production and back."""
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from evaluations.sample_traffic import SampleTraffic
 
 FIRST_DAY = "2026-05-01"
 """Always the same, so that a second demo finds its requests there and lands nothing twice."""
@@ -11,7 +15,8 @@ FIRST_DAY = "2026-05-01"
 
 @click.command()
 def demo() -> None:
-    """Ingest sample traffic, roll it up, show what it cost and achieved, and write the pages about it.
+    """Ingest sample traffic, roll it up, show what it cost and achieved, and write the pages about it. Then deploy the
+    winner of its experiment, with a sample application that reads the flags, and see a bad canary taken back.
 
     The traffic is made up and labelled so wherever it shows; what is wrong with it on purpose is written
     beside it. Refuses to mix it into a store that holds requests of your own.
@@ -23,7 +28,7 @@ def demo() -> None:
     check_only_sample_data()
     folder = settings().home / "sample-traffic"
     _step(f"assay sample-traffic {folder}")
-    requests = _made(folder)
+    requests, traffic = _made(folder)
     use_prefect()
     _step(f"assay ingest {requests} --sample-data")
     _ingest(requests)
@@ -35,13 +40,14 @@ def demo() -> None:
     _customer()
     _step("assay report all")
     _pages()
+    _deployment(traffic, folder)
 
 
 def _step(command: str) -> None:
     click.echo(f"\n$ {command}")
 
 
-def _made(folder: Path) -> Path:
+def _made(folder: Path) -> "tuple[Path, SampleTraffic]":
     from datetime import date
 
     from evaluations.wording import count, points
@@ -54,7 +60,7 @@ def _made(folder: Path) -> Path:
         click.echo(f"  {trouble.kind} of {trouble.feature}, {times}")
     live = traffic.experiment
     click.echo(f"  experiment {live.name} of {live.feature}, {points(live.lift)} resolved")
-    return path
+    return path, traffic
 
 
 def _ingest(requests: Path) -> None:
@@ -90,3 +96,11 @@ def _pages() -> None:
     from flows.report import report
 
     click.echo(str(asyncio.run(report(page="", id="", first=None, last=None))).replace("; ", "\n").rstrip("."))
+
+
+def _deployment(traffic: "SampleTraffic", folder: Path) -> None:
+    from tasks.sample_story import sample_story
+
+    click.echo("\nFrom an experiment to production, and back. Sample data: traffic, approver and the watch's clock.")
+    for line in sample_story(traffic.experiment, folder):
+        click.echo(f"\n{line}" if line.startswith("$ ") else line)

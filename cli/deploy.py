@@ -1,6 +1,7 @@
 """assay deploy: bring the winner of an experiment, or a bundle, to a feature's traffic."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ def deploy() -> None:
       assay deploy preview shipping-v4      what would change, what it costs, what speaks against it
       assay deploy start shipping-v4        ask for it; another person approves
       assay deploy approve 6f1c2d3e         that other person's yes, to exactly this bundle
+      assay deploy health                   how what is live does: healthy, warning, critical
       assay deploy status chatbot           where it stands: 10 % -> 50 % -> 100 %, each watched
       assay rollback chatbot                back to the bundle of before, at once
 
@@ -36,6 +38,8 @@ def deploy() -> None:
 _ID = click.argument("deployment")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _WHY = click.option("--why", required=True, metavar="TEXT", help="The reason; it stays on record.")
+_USUAL = {"environment": "production", "steps": "10,50,100", "window": "24h", "alpha": 0.05}
+"""Of the arguments of a wish; they are not said again."""
 _MAYBE_WHY = click.option("--why", default="", metavar="TEXT", help="The reason; it stays on record.")
 
 
@@ -50,10 +54,16 @@ def _wish(command: "Callable[..., Any]") -> "Callable[..., Any]":
             metavar="METRIC=TOLERATED",
             help="Watch for this harm, e.g. quality=0.02 or latency_ms=20%. Repeatable; replaces the defaults.",
         ),
-        click.option("--alpha", type=float, default=0.05, show_default=True, help="Rate of false rollbacks, in all."),
-        click.option("--window", default="24h", show_default=True, help="How long each share is watched: 90s, 2h."),
-        click.option("--steps", default="10,50,100", show_default=True, help="Percent of the units, rising to 100."),
-        click.option("--environment", default="production", show_default=True, help="Where."),
+        click.option(
+            "--alpha", type=float, default=_USUAL["alpha"], show_default=True, help="Rate of false rollbacks, in all."
+        ),
+        click.option(
+            "--window", default=_USUAL["window"], show_default=True, help="How long each share is watched: 90s, 2h."
+        ),
+        click.option(
+            "--steps", default=_USUAL["steps"], show_default=True, help="Percent of the units, rising to 100."
+        ),
+        click.option("--environment", default=_USUAL["environment"], show_default=True, help="Where."),
         click.option(
             "--bundle",
             type=click.Path(dir_okay=False, path_type=Path),
@@ -68,8 +78,9 @@ def _wish(command: "Callable[..., Any]") -> "Callable[..., Any]":
 
 @deploy.command()
 @_wish
+@click.option("--html", is_flag=True, help="Write a page about it, to be read before saying yes.")
 @_JSON
-def preview(as_json: bool, **given: Any) -> None:
+def preview(html: bool, as_json: bool, **given: Any) -> None:
     """What would change for the feature of EXPERIMENT, what it would cost, what speaks against it. Writes nothing."""
     from tasks.deploying import propose
 
@@ -78,6 +89,24 @@ def preview(as_json: bool, **given: Any) -> None:
         click.echo(json.dumps(_preview_json(proposal), default=str))
         return
     _tell_preview(proposal)
+    if html:
+        from tasks.deployment_pages import publish_preview
+
+        click.echo(f"Page: {publish_preview(proposal, _asking(bool(proposal.refused), given))}")
+
+
+def _asking(override: bool, given: dict[str, Any]) -> str:
+    """The command that asks for what was previewed."""
+    words = ["assay", "deploy", "override" if override else "start"]
+    if given["experiment"] is not None:
+        words.append(given["experiment"])
+    for name in ("feature", "bundle", "environment", "steps", "window", "alpha"):
+        if given[name] is not None and given[name] != _USUAL.get(name):
+            words += [f"--{name}", str(given[name])]
+    words += [part for guard in given["guards"] for part in ("--guard", guard)]
+    if given["no_auto_rollback"]:
+        words.append("--no-auto-rollback")
+    return f"{shlex.join(words)}{' --why …' if override else ''}"
 
 
 @deploy.command()
@@ -228,6 +257,29 @@ def status(what: str, environment: str, as_json: bool) -> None:
 
     seen = status_of(what, environment)
     click.echo(json.dumps(seen.as_json(), default=str) if as_json else str(seen))
+
+
+@deploy.command()
+@click.argument("feature", required=False)
+@click.option("--environment", help="Only what is live there.")
+@_JSON
+def health(feature: str | None, environment: str | None, as_json: bool) -> None:
+    """How everything that is live does, or FEATURE: its requests beside their limits and before, and its flags.
+
+    Ends with 1 where something is critical.
+    """
+    from tasks.deployment_health import healths
+
+    found = healths(feature, environment)
+    if as_json:
+        from reports.deployment_files import health_json
+
+        click.echo(json.dumps([health_json(each) for each in found]))
+    else:
+        for each in found:
+            click.echo(str(each))
+    if any(each.health == "critical" for each in found):
+        raise SystemExit(1)
 
 
 # Reading and telling

@@ -113,7 +113,9 @@ def _take(connection: Connection, found: StoredDeployment, now: datetime) -> Tak
         case "deploying" | "deployed":
             return _look(connection, found, now)
         case _:
-            return Taken(sentence=f"it is {found.status.replace('_', ' ')}: {found.moved_why}.", moved=False)
+            return Taken(
+                sentence=f"it is {found.status.replace('_', ' ')}: {found.moved_why.rstrip('.')}.", moved=False
+            )
 
 
 # Before there is any traffic
@@ -218,7 +220,7 @@ def _look(connection: Connection, found: StoredDeployment, now: datetime) -> Tak
         actor=settings().actor,
     )
     if watched.verdict == "roll_back":
-        return _take_back(connection, found, window, watched)
+        return _take_back(connection, found, window, watched, now)
     if now < window.began_at + timedelta(seconds=found.policy.window_s):
         left = duration((window.began_at + timedelta(seconds=found.policy.window_s) - now).total_seconds() * 1000)
         return Taken(sentence=f"{_share(window.percent)}, {left} to go. {watched.sentence}", moved=False)
@@ -228,13 +230,13 @@ def _look(connection: Connection, found: StoredDeployment, now: datetime) -> Tak
     return go_on(connection, found, "passed", watched.sentence, AUTOMATIC, now)
 
 
-def _take_back(connection: Connection, found: StoredDeployment, window: Step, watched: Watched) -> Taken:
+def _take_back(connection: Connection, found: StoredDeployment, window: Step, watched: Watched, now: datetime) -> Taken:
     why = f"rolled back by itself at {window.percent}%: {watched.sentence}"
     if not found.policy.auto_rollback:
         sentence = f"it harms, and goes back when a person says so: assay rollback {found.feature}. {watched.sentence}"
         return Taken(sentence=sentence, moved=False)
     if found.status == "deploying":
-        end_canary(connection, found, why, AUTOMATIC)
+        end_canary(connection, found, why, AUTOMATIC, now)
         return Taken(sentence=why, moved=True)
     try:
         target = stored.restorable(connection, found.feature, found.environment)

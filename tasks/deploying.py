@@ -135,7 +135,7 @@ def propose(wish: Wish, now: datetime | None = None) -> Proposal:
         prompt = facts.prompt_of(connection, bundle.prompt)
         sample = facts.is_sample(connection, None if experiment is None else experiment.id, feature)
         cases = None if before is None else facts.changed_cases(connection, before, bundle)
-        diff = _prompt_diff(connection, before, prompt)
+        diff = prompt_diff(connection, before, prompt)
         measured = facts.demand_of(connection, feature, now - HISTORY).requests
     cost, unknown = _monthly(feature, bundle) if measured else (None, f"no request of {feature} is measured yet")
     cost_now = _monthly(feature, before)[0] if measured and before is not None else None
@@ -281,7 +281,7 @@ def _around(
     )
 
 
-def _prompt_diff(
+def prompt_diff(
     connection: Connection, before: Bundle | None, after: tuple[str, Mapping[str, Any]] | None
 ) -> tuple[str, ...]:
     """The lines of the prompt that change, where the store has both."""

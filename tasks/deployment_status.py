@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from evaluations.deployments import PROGRESS
 from evaluations.errors import AssayError, unknown_name
 from evaluations.flags import CANARY, CONTROL
@@ -109,12 +111,7 @@ def status_of(what: str, environment: str = "production", now: datetime | None =
                     else "nothing is deployed yet. See what would change: assay deploy preview EXPERIMENT"
                 ) from None
         steps = stored.steps_of(connection, found.id)
-        windows = [
-            WindowArms(percent=step.percent, canary=data.arms[CANARY].metrics, control=data.arms[CONTROL].metrics)
-            for step in steps
-            if step.percent < 100
-            for data in [window_data(connection, found, step, now)]
-        ]
+        changed = impact_of(connection, found, now)
         standing = {
             "events": tuple(stored.events_of(connection, found.id)),
             "approvals": tuple(stored.approvals_of(connection, found.id)),
@@ -123,7 +120,18 @@ def status_of(what: str, environment: str = "production", now: datetime | None =
     return Standing(
         deployment=found,
         steps=tuple(steps),
-        impact=impact([guard.what for guard in found.policy.guards], windows),
+        impact=changed,
         flags_current=is_current(found.environment),
         **standing,  # type: ignore[arg-type]
     )
+
+
+def impact_of(connection: Connection, found: StoredDeployment, now: datetime) -> tuple[WindowImpact, ...]:
+    """What a deployment changed beside its concurrent control, over the windows that had one."""
+    windows = [
+        WindowArms(percent=step.percent, canary=data.arms[CANARY].metrics, control=data.arms[CONTROL].metrics)
+        for step in stored.steps_of(connection, found.id)
+        if step.percent < 100
+        for data in [window_data(connection, found, step, now)]
+    ]
+    return impact([guard.what for guard in found.policy.guards], windows)

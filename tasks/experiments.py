@@ -98,22 +98,25 @@ def schedule(name: str) -> StoredExperiment:
         return stored.find_experiment(connection, found.name)
 
 
-def step(name: str, to: Status, why: str = "") -> StoredExperiment:
+def step(name: str, to: Status, why: str = "", began: datetime | None = None) -> StoredExperiment:
     """Take an experiment to another status; live, the flags of its environment follow.
 
     The step is committed before the flags are written: whoever publishes next writes what is true then.
     """
     with transaction() as connection:
         found = stored.find_experiment(connection, name, lock=True)
-        stored.move(connection, found, to, actor=settings().actor, why=why)
+        stored.move(connection, found, to, actor=settings().actor, why=why, began=began)
         after = stored.find_experiment(connection, found.name)
     if after.spec.design == "live_split":
         publish_flags(after.spec.environment)
     return after
 
 
-def start_live(name: str, why: str = "") -> StoredExperiment:
-    """Start a live experiment: plan how many units it needs, freeze what it declared, publish its split."""
+def start_live(name: str, why: str = "", began: datetime | None = None) -> StoredExperiment:
+    """Start a live experiment: plan how many units it needs, freeze what it declared, publish its split.
+
+    `began` is when its traffic was split already, for traffic that was there before the experiment was written down.
+    """
     with transaction() as connection:
         found = stored.find_experiment(connection, name)
         if found.planned_n is None:
@@ -121,7 +124,7 @@ def start_live(name: str, why: str = "") -> StoredExperiment:
             planned = planned_units(connection, found.spec, datetime.now(UTC))
             if planned is not None:
                 stored.set_planned_n(connection, found.id, planned)
-    return step(name, "running", why)
+    return step(name, "running", why, began)
 
 
 def planned_units(connection: Connection, spec: ExperimentSpec, now: datetime) -> int | None:

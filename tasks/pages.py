@@ -22,6 +22,7 @@ from tasks.benchmark_pages import publish_benchmark
 from tasks.benchmarking import find_benchmark
 from tasks.comparing import publish_latest
 from tasks.customer import publish_customer
+from tasks.deployment_pages import publish_deployment, publish_deployments
 from tasks.experiment_pages import publish_experiment
 from tasks.model_pages import publish_models
 from tasks.prompt_history import publish_prompt
@@ -66,6 +67,7 @@ PAGES: Mapping[str, Publish] = {
     "customer": publish_customer,
     "comparison": publish_latest,
     "models": publish_models,
+    "deployments": publish_deployments,
 }
 """The pages that nightly writes, in this order: name -> what writes it."""
 PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {
@@ -73,6 +75,7 @@ PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {
     "experiment": publish_experiment,
     "benchmark": lambda id: publish_benchmark(find_benchmark(id)).html,
     "prompt": publish_prompt,
+    "deployment": publish_deployment,
 }
 """Pages about one thing, by its id: name -> what writes it."""
 

@@ -6,6 +6,7 @@ where it is, and its flags are written again.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -112,9 +113,11 @@ def _names(live: StoredDeployment, to: str | None) -> bool:
     return to is not None and (str(live.id).startswith(to.lower()) or live.bundle.prompt == to)
 
 
-def end_canary(connection: Connection, coming: StoredDeployment, why: str, who: str) -> None:
-    """Take a deployment that is under way out of the traffic, or out of the queue."""
-    stored.end_open_step(connection, coming.id, "rolled_back", why, who)
+def end_canary(
+    connection: Connection, coming: StoredDeployment, why: str, who: str, at: datetime | None = None
+) -> None:
+    """Take a deployment that is under way out of the traffic, or out of the queue; now unless a time is given."""
+    stored.end_open_step(connection, coming.id, "rolled_back", why, who, at)
     ended: Status = "rolled_back" if coming.status == "deploying" else "failed"
     stored.move(connection, coming, ended, actor=who, why=why)
 

@@ -285,26 +285,52 @@ def quantile_limits(connection: Connection, experiments: Sequence[StoredExperime
 
 def baseline(connection: Connection, spec: ExperimentSpec, metric: str, begins: datetime, ends: datetime) -> UnitSums:
     """One metric over the requests that an experiment would have split, before it begins, summed over their units."""
+    return feature_sums(connection, spec.feature, spec.environment, [metric], begins, ends, categories=spec.categories)[
+        metric
+    ]
+
+
+def feature_sums(
+    connection: Connection,
+    feature: str,
+    environment: str,
+    metrics: Sequence[str],
+    begins: datetime,
+    ends: datetime,
+    *,
+    categories: Sequence[str] = (),
+    without_canaries_but: str | None = None,
+) -> dict[str, UnitSums]:
+    """Metrics over all requests of a feature in a time, summed over their units.
+
+    `without_canaries_but` leaves out what canaries answered, but for the one of this name.
+    """
+    places = range(len(metrics))
+    of_units = ", ".join(_of_unit(n, metric) for n, metric in enumerate(metrics))
+    unlimited = ", ".join(f"CAST('infinity' AS float8) AS most_{n}" for n in places)
     row = connection.execute(
         text(f"""
             WITH units AS (
-                SELECT coalesce(subject, int8send(id)) AS unit, {_of_unit(0, metric)}
-                FROM requests, (SELECT CAST('infinity' AS float8) AS most_0) AS limits
+                SELECT coalesce(subject, int8send(id)) AS unit, {of_units}
+                FROM requests, (SELECT {unlimited}) AS limits
                 WHERE feature = :feature AND at >= :begins AND at < :ends
                   AND (environment IS NULL OR environment = :environment)
                   AND (CAST(:categories AS text[]) IS NULL OR category = ANY(CAST(:categories AS text[])))
+                  AND (CAST(:canary AS text) IS NULL OR experiment IS NULL OR experiment = :canary
+                    OR experiment NOT LIKE 'canary:%' OR variant IS DISTINCT FROM 'canary')
                 GROUP BY 1)
-            SELECT {_OF_ARM.format(n=0)} FROM units
+            SELECT {", ".join(_OF_ARM.format(n=n) for n in places)} FROM units
         """),
         {
-            "feature": spec.feature,
-            "environment": spec.environment,
-            "categories": list(spec.categories) or None,
+            "feature": feature,
+            "environment": environment,
+            "categories": list(categories) or None,
+            "canary": without_canaries_but,
             "begins": begins,
             "ends": ends,
         },
     ).one()
-    return _sums(row, 0)
+    return {metric: _sums(row, n) for n, metric in enumerate(metrics)}
 
 
 # For pages

@@ -232,8 +232,18 @@ def _experiment(row: Row[Any]) -> StoredExperiment:
 # The life of an experiment
 
 
-def move(connection: Connection, found: StoredExperiment, to: Status, *, actor: str, why: str = "") -> None:
+def move(
+    connection: Connection,
+    found: StoredExperiment,
+    to: Status,
+    *,
+    actor: str,
+    why: str = "",
+    began: datetime | None = None,
+) -> None:
     """Take an experiment to another status. The first start freezes what it declared.
+
+    `began` is when its traffic was split, for a first start of what was split before.
 
     Raises IllegalTransition for a step that there is not, and AssayError when another experiment has the traffic.
     """
@@ -245,7 +255,8 @@ def move(connection: Connection, found: StoredExperiment, to: Status, *, actor: 
                     UPDATE experiments SET status = :to, updated_at = now(),
                         config_hash = CASE WHEN :starts THEN coalesce(config_hash, :hash)
                             ELSE config_hash END,
-                        started_at = CASE WHEN :starts THEN coalesce(started_at, now()) ELSE started_at END,
+                        started_at = CASE WHEN :starts
+                            THEN coalesce(started_at, CAST(:began AS timestamptz), now()) ELSE started_at END,
                         ended_at = CASE WHEN :ended THEN now() ELSE ended_at END
                     WHERE id = :id AND status = :before
                 """),
@@ -254,6 +265,7 @@ def move(connection: Connection, found: StoredExperiment, to: Status, *, actor: 
                     "before": found.status,
                     "to": to,
                     "starts": to == "running",
+                    "began": began,
                     "ended": to in ("completed", "cancelled"),
                     "hash": found.spec.config_hash,
                 },
