@@ -15,8 +15,8 @@ FIRST_DAY = "2026-05-01"
 
 @click.command()
 def demo() -> None:
-    """Ingest sample traffic, roll it up, show what it cost and achieved, and write the pages about it. Then deploy the
-    winner of its experiment, with a sample application that reads the flags, and see a bad canary taken back.
+    """Ingest sample traffic, roll it up, show what it cost and achieved and what to change, and write the pages. Then
+    deploy the winner of its experiment, with a sample application that reads the flags, and see a bad canary taken back.
 
     The traffic is made up and labelled so wherever it shows; what is wrong with it on purpose is written
     beside it. Refuses to mix it into a store that holds requests of your own.
@@ -38,6 +38,8 @@ def demo() -> None:
     _spend()
     _step("assay customer")
     _customer()
+    _step("assay recommend all")
+    _recommendations()
     _step("assay report all")
     _pages()
     _deployment(traffic, folder)
@@ -90,6 +92,16 @@ def _customer() -> None:
     from tasks.customer import customer_impact
 
     click.echo(as_text(customer_impact()))
+
+
+def _recommendations() -> None:
+    from cli.recommend import as_list
+    from flows.recommendation import recommendation
+    from tasks.recommending import MARGIN
+    from tasks.remeasuring import AFTER_DAYS
+
+    click.echo(asyncio.run(recommendation(feature="", margin=MARGIN, after_days=AFTER_DAYS)))
+    click.echo(as_list(None, None, "open"))
 
 
 def _pages() -> None:

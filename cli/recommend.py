@@ -10,7 +10,7 @@ import click
 from cli.run import Money
 
 if TYPE_CHECKING:
-    from evaluations.recommending.answers import FeatureAnswer, StoredRecommendation
+    from evaluations.recommending.answers import FeatureAnswer, Status, StoredRecommendation
     from evaluations.recommending.evidence import Requirements
     from evaluations.recommending.recommendation import Advice, Mode, Recommendation
     from tasks.recommendation_lists import Measured
@@ -328,8 +328,6 @@ def _answer_lines(answer: "FeatureAnswer", advice: "Advice") -> Iterator[str]:
         yield from _lines(best)[1:]
         for other in advice.recommendations[1:]:
             yield f"Also: {other.title} (score {other.score})"
-    elif advice.needed_n is not None:
-        yield f"{count(advice.needed_n, 'case')} would change that; {count(advice.n)} were measured."
     in_use = f"{answer.incumbent} ({answer.source})" if answer.incumbent else "nobody knows"
     yield f"In use: {in_use}. Measured on {count(advice.n, 'case')} of {answer.suite}."
     yield ""
@@ -399,21 +397,26 @@ def recommendations() -> None:
               show_default=True)  # fmt: skip
 @click.option("--all", "every", is_flag=True, help="Whatever became of them.")
 @_JSON
-def list_(feature: str | None, kind: str | None, status: "Any", every: bool, as_json: bool) -> None:
+def list_(feature: str | None, kind: str | None, status: "Status", every: bool, as_json: bool) -> None:
     """Recommendations, the highest score first."""
     from reports.files import jsonable
     from tasks.recommendation_lists import listed
 
-    found, adoption = listed(feature, kind, None if every else status)
+    chosen = None if every else status
     if as_json:
-        click.echo(json.dumps({"recommendations": jsonable(found), "decided": jsonable(adoption)}, allow_nan=False))
+        found, decided = listed(feature, kind, chosen)
+        click.echo(json.dumps({"recommendations": jsonable(found), "decided": jsonable(decided)}, allow_nan=False))
         return
-    if not found:
-        click.echo("None. `assay recommend all` looks for some; --all lists those that are not open.")
-    for each in found:
-        click.echo(_row(each))
-    if adoption:
-        click.echo(adoption)
+    click.echo(as_list(feature, kind, chosen))
+
+
+def as_list(feature: str | None, kind: str | None, status: "Status | None") -> str:
+    """A line for each recommendation, and how many were decided. Raises AssayError for a name that nobody knows."""
+    from tasks.recommendation_lists import listed
+
+    found, decided = listed(feature, kind, status)
+    none = "None. `assay recommend all` looks for some; --all lists those that are not open."
+    return "\n".join([*map(_row, found), *([] if found else [none]), str(decided)])
 
 
 def _row(each: "StoredRecommendation") -> str:

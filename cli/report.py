@@ -18,8 +18,9 @@ def report(page: str, id_: str, first: datetime | None, last: datetime | None) -
     PAGE is overview (how things stand and what moved), spend (where the money went, when and by whom),
     customer (what became of customers' matters and what that is worth), models (which models and providers
     answer, and what is known of them), deployments (what is live where, what is on its way, how it does),
-    request with the ID of one (where its time and money went), deployment with the ID of one (its windows,
-    looks and what it changed), experiment, benchmark or prompt with the name of one (versions, differences and reviews
+    recommendations (what to change, what that saves and what changes have saved), request
+    with the ID of one (where its time and money went), deployment with the ID of one (its windows, looks and
+    what it changed), experiment, benchmark or prompt with the name of one (versions, differences and reviews
     of a prompt); all writes every page that nightly writes. Pages are static: one file, no network, the same
     bytes from the same facts.
     """

@@ -27,6 +27,7 @@ from tasks.experiment_pages import publish_experiment
 from tasks.model_pages import publish_models
 from tasks.prompt_history import publish_prompt
 from tasks.publishing import publish_request, write_report
+from tasks.recommendation_pages import publish_recommendations
 from tasks.settings import settings
 from tasks.store import facts, rollups, spend
 from tasks.store.database import transaction
@@ -68,6 +69,7 @@ PAGES: Mapping[str, Publish] = {
     "comparison": publish_latest,
     "models": publish_models,
     "deployments": publish_deployments,
+    "recommendations": publish_recommendations,
 }
 """The pages that nightly writes, in this order: name -> what writes it."""
 PAGES_OF_ONE: Mapping[str, Callable[[str], Path]] = {

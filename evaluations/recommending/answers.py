@@ -124,6 +124,8 @@ def saving_text(found: Recommendation) -> str:
     Where the lower end is below zero the change may cost more: that is said as it is.
     """
     saved = found.savings
+    if not saved.low and not saved.high:
+        return "saves nothing"
     if saved.point < 0:
         return f"costs {money(-saved.point)} a month more ({money(-saved.high)} to {money(-saved.low)})"
     return (
@@ -163,3 +165,37 @@ def measured_text(projected: Recommendation, found: Measurement) -> str:
         f"{days}: {planned}, {money(found.realised)} realised ({money(found.realised_low)} to "
         f"{money(found.realised_high)}; {count(found.requests, 'request')}): {found.kept}"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """All answers, what was recommended and became of it, and the ledger: what the page is made of."""
+
+    answers: tuple[FeatureAnswer, ...]
+    """The last one of each feature."""
+    recommendations: tuple[StoredRecommendation, ...]
+    """All of them, the highest score first."""
+    ledger: tuple[Measurement, ...] = ()
+
+    @property
+    def open(self) -> tuple[StoredRecommendation, ...]:
+        return tuple(each for each in self.recommendations if each.status == "open")
+
+    @property
+    def apart(self) -> tuple[StoredRecommendation, ...]:
+        """Of the open ones the largest saving of each feature: these add up, for none touches the other's money."""
+        found: dict[str, StoredRecommendation] = {}
+        for each in self.open:
+            best = found.get(each.recommendation.feature)
+            if best is None or each.recommendation.savings.low > best.recommendation.savings.low:
+                found[each.recommendation.feature] = each
+        return tuple(found.values())
+
+    @property
+    def month(self) -> Decimal | None:
+        """What the features that are known to cost something cost a month."""
+        known = [each.month for each in self.answers if each.month is not None]
+        return sum(known, Decimal(0)) if known else None
+
+    def of(self, number: int) -> StoredRecommendation:
+        return next(each for each in self.recommendations if each.id == number)

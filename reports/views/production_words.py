@@ -30,7 +30,13 @@ LISTED_DAYS = 5
 MODEL = GROUPED_BY.index("model")
 RESTATED = 20
 """Restatements in a table; the JSON twin has all."""
-LINKS = {"overview.html": "Overview", "spend.html": "Spend", "customer.html": "Customers", "models.html": "Models"}
+LINKS = {
+    "overview.html": "Overview",
+    "spend.html": "Spend",
+    "customer.html": "Customers",
+    "models.html": "Models",
+    "recommendations.html": "Recommendations",
+}
 
 NOUNS: dict[Measure, str] = {"cost": "cost", "errors": "error rate", "latency": "latency", "quality": "quality"}
 _UNKNOWN = "too few days to tell"

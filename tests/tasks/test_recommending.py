@@ -16,6 +16,7 @@ from evaluations.errors import AssayError, NothingYet
 from evaluations.recommending.evidence import NoIncumbentData, NothingFeasible
 from evaluations.roi import DAYS_A_MONTH
 from tasks.recommendation_lists import decide, ledger, listed, shown
+from tasks.recommendation_pages import publish_recommendations
 from tasks.recommending import Ask, advise, recommend_all
 from tasks.remeasuring import remeasure_due
 from tasks.rollups import roll_up_days
@@ -304,3 +305,8 @@ async def test_commands_tell_in_words_and_in_json_the_same(folders: Path) -> Non
     assert "accepted" in assay_here("recommendations", "show", "1").out
     assert "1 accepted (100% of those decided)" in assay_here("recommendations", "list", "--all").out
     assert "Nothing was measured yet" in assay_here("recommendations", "savings").out
+    page = publish_recommendations()
+    assert page == folders / "reports" / "recommendations.html"
+    written = json.loads(page.with_suffix(".json").read_text())
+    assert [each["status"] for each in written["recommendations"]] == ["accepted"]
+    assert written["answers"][0]["advice"]["recommendations"][0]["recommended"] == "replay/middle.jsonl"
