@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.telling import tell_soon
 from evaluations.deployments import STATUSES
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def _start(why: str, waive: str, as_json: bool, given: dict[str, Any]) -> None:
     proposal = propose(_read(**given))
     asked = ask_for(proposal, why=why or "asked for by command", waive=waive)
     stands = advance(asked.id)
+    tell_soon()
     if as_json:
         click.echo(json.dumps({**_as_json(asked), "stands": stands}, default=str))
         return
@@ -158,6 +160,7 @@ def approve(deployment: str, why: str) -> None:
     from tasks.deploying import approve as say_yes
 
     click.echo(advance(say_yes(deployment, why).id))
+    tell_soon()
 
 
 @deploy.command()
@@ -169,6 +172,7 @@ def reject(deployment: str, why: str) -> None:
     from tasks.deploying import reject as say_no
 
     click.echo(advance(say_no(deployment, why).id))
+    tell_soon()
 
 
 @deploy.command()
@@ -179,6 +183,7 @@ def promote(deployment: str, why: str) -> None:
     from tasks.advancing import promote as go_on
 
     click.echo(go_on(deployment, why))
+    tell_soon()
 
 
 @deploy.command()
@@ -190,6 +195,7 @@ def cancel(deployment: str, why: str) -> None:
 
     found = end(deployment, why)
     click.echo(f"{found.feature} in {found.environment}: deployment {found.name} is cancelled.")
+    tell_soon()
 
 
 @deploy.command()
@@ -200,6 +206,7 @@ def advance() -> None:
     advanced = advance_all()
     click.echo(str(advanced))
     click.echo(mend_flags())
+    tell_soon()
 
 
 @deploy.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.telling import tell_soon
 from evaluations.experiments import STATUSES, Status
 
 if TYPE_CHECKING:
@@ -414,6 +415,7 @@ def override(name: str, none: bool, winner: str | None, why: str) -> None:
     if none == (winner is not None):
         raise click.UsageError("say --winner VARIANT, or --none.")
     click.echo(decide_otherwise(name, winner, why).sentence)
+    tell_soon()
 
 
 def _as_json(found: "StoredExperiment") -> dict[str, Any]:

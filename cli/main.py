@@ -18,6 +18,7 @@ COMMANDS = {
     "benchmark": ("cli.benchmark", "benchmark", "Rank models by accuracy, latency, cost or throughput."),
     "deploy": ("cli.deploy", "deploy", "Bring a winner into production: gate, approval, canary, watch."),
     "rollback": ("cli.rollback", "rollback", "Take a feature back to the bundle it had before, now."),
+    "notifications": ("cli.notifications", "notifications", "Who is told of decisions, and what became of it."),
     "roles": ("cli.roles", "roles", "Who may read, run, approve and administer, where."),
     "audit": ("cli.audit", "audit", "Every decision, who made it and why; proof that none was changed."),
     "prompts": ("cli.prompts", "prompts", "Prompts in versions: register, compare, review, find."),

@@ -4,6 +4,8 @@ import json
 
 import click
 
+from cli.telling import tell_soon
+
 
 @click.command()
 @click.argument("feature")
@@ -40,3 +42,4 @@ def rollback(feature: str, environment: str, to: str | None, why: str, as_json: 
         click.echo(f"Flags: {done.flags}")
     for delivery in deliver(environment):
         click.echo(str(delivery), err=not delivery.delivered)
+    tell_soon()

@@ -1,10 +1,12 @@
-"""deploy_watch: every step of every deployment that is due: approvals, canary windows, promotions, rollbacks, flags."""
+"""deploy_watch: every step of every deployment that is due: approvals, canary windows, promotions, rollbacks, flags;
+and the notifications of it.
+"""
 
 from prefect import State, flow
 
 from tasks.deployment_steps import deliver_flags, mend_flag_files, take_all_due_steps
 from tasks.scheduling import Ended
-from tasks.sweeping import shown
+from tasks.sweeping import send_notifications, shown
 
 
 @flow(name="deploy-watch", description="Take every step of deployments that is due; mend and deliver flags.")
@@ -13,4 +15,5 @@ async def deploy_watch() -> State[str]:
     advanced = await take_all_due_steps()
     mended = await mend_flag_files()
     delivered = await deliver_flags()
-    return shown([advanced, Ended(mended), delivered])
+    told = await send_notifications()
+    return shown([advanced, Ended(mended), delivered, Ended(told.told)])

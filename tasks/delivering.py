@@ -10,7 +10,9 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -106,25 +108,41 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _hand_over(channel: str, address: str, published: Published, secret: bytes | None) -> Delivery:
     body = published.document.encode()
-    method = "PUT" if channel == "put" else "POST"
-    request = urllib.request.Request(address, data=body, method=method)  # noqa: S310 - its scheme was checked
-    request.add_header("Content-Type", "application/json")
-    request.add_header("X-Assay-Environment", published.environment)
-    if channel == "webhook" and secret is not None:
+    headers = {"X-Assay-Environment": published.environment}
+    if channel == "webhook":
+        delivered, said = post_signed(address, body, headers, secret)
+    else:
+        request = _request(address, body, headers, "PUT")
+        if secret is not None:
+            request.add_unredirected_header("Authorization", f"Bearer {secret.decode()}")
+        delivered, said = _send(request)
+    return Delivery(channel, urlsplit(address).netloc.rpartition("@")[2], delivered, said)
+
+
+def post_signed(address: str, body: bytes, headers: Mapping[str, str], secret: bytes | None) -> tuple[bool, str]:
+    """POST JSON to an http(s) address, signed where there is a secret. Gives whether it was taken, and the answer."""
+    request = _request(address, body, headers, "POST")
+    if secret is not None:
         moment = str(int(time.time()))
         request.add_header(TIMESTAMP, moment)
         request.add_header(SIGNATURE, signature(secret, moment, body))
-    elif secret is not None:
-        request.add_unredirected_header("Authorization", f"Bearer {secret.decode()}")
-    host = urlsplit(address).netloc.rpartition("@")[2]
+    return _send(request)
+
+
+def _request(address: str, body: bytes, headers: Mapping[str, str], method: str) -> urllib.request.Request:
+    every = {"Content-Type": "application/json", **headers}
+    return urllib.request.Request(address, data=body, headers=every, method=method)  # noqa: S310 - its scheme was checked
+
+
+def _send(request: urllib.request.Request) -> tuple[bool, str]:
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_S) as answer:
-            return Delivery(channel, host, True, f"HTTP {answer.status}")
+            return True, f"HTTP {answer.status}"
     except urllib.error.HTTPError as problem:
-        return Delivery(channel, host, False, f"HTTP {problem.code}")
-    except (OSError, ValueError) as problem:
+        return False, f"HTTP {problem.code}"
+    except (OSError, ValueError, HTTPException) as problem:
         reason = getattr(problem, "reason", None) or problem
-        return Delivery(channel, host, False, without_secrets(f"{type(problem).__name__}: {reason}"))
+        return False, without_secrets(f"{type(problem).__name__}: {reason}")
 
 
 def signature(secret: bytes, moment: str, body: bytes) -> str:

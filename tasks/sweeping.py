@@ -17,6 +17,7 @@ from evaluations.schedules import CatchUp
 from tasks import (
     analysing,
     model_probing,
+    notifying,
     pages,
     recommending,
     remeasuring,
@@ -137,6 +138,13 @@ async def recommend_changes(feature: str, margin: float) -> str:
 async def measure_savings(after_days: int) -> str:
     """Measure what accepted recommendations have saved. Gives a sentence about how many."""
     return str(await asyncio.to_thread(remeasuring.remeasure_due, after_days))
+
+
+@task(name="send-notifications", cache_policy=NO_CACHE)
+async def send_notifications() -> Ended:
+    """Send what waits in the outbox. A channel that does not take it keeps none of the others."""
+    done = await asyncio.to_thread(notifying.send_waiting)
+    return Ended(str(done), failed=bool(done.failed or done.dead))
 
 
 @task(name="due-dates", cache_policy=NO_CACHE)

@@ -37,7 +37,7 @@ class Rights:
     """Columns that a runner is granted, because who may change nothing of a row may not lock it either; the trigger
     then refuses the change."""
     by_trigger: bool = False
-    """Is it written by triggers alone, for whoever sets them off?"""
+    """Do triggers write it, for whoever sets them off? What a role is granted beside that is said as elsewhere."""
 
     def least(self, word: Word) -> Role | None:
         found: Role | None = getattr(self, word)
@@ -135,7 +135,17 @@ RIGHTS: Mapping[str, Rights] = {
         what="write decisions down",
         insert="runner",
         inserted=("action", "target", "feature", "environment", "why", "facts", "actor"),
+        by_trigger=True,
     ),
+    "outbox": Rights(what="tell of decisions", by_trigger=True),
+    "notification_deliveries": Rights(
+        what="deliver notifications",
+        update="runner",
+        updated=("status", "attempts", "next_at", "last_error", "delivered_at", "actor"),
+        by_trigger=True,
+    ),
+    "notification_channels": Rights(what="change notification channels", insert="admin", update="admin"),
+    "notification_rules": Rights(what="change notification channels", insert="admin", delete="admin", scoped=True),
     "audit_heads": Rights(what="write decisions down", by_trigger=True),
     "environments": Rights(what="change environments", insert="admin", update="admin", scoped=True),
     "role_grants": Rights(what="grant or revoke roles", insert="admin", delete="admin", scoped=True),
@@ -151,7 +161,8 @@ RIGHTS: Mapping[str, Rights] = {
 
 AS_OWNER = (
     *("audit_log_chain", "deployments_tell", "deployment_approvals_keep", "prompt_reviews_keep"),
-    *("recommendations_tell", "role_grants_tell"),
+    *("recommendations_tell", "role_grants_tell", "deployment_events_outbox", "deployment_approvals_outbox"),
+    *("experiment_decisions_outbox", "role_grants_outbox", "outbox_deliver"),
 )
 """Functions of triggers that write where whoever sets them off may not."""
 
@@ -164,7 +175,8 @@ def guard(connection: Connection) -> None:
         if table not in columns:
             continue
         asked = [rights.asked(word) for word in _WORDS]
-        arguments = ", ".join(f"'{each}'" for each in (*asked, rights.what))
+        told = "told" if rights.by_trigger else ""
+        arguments = ", ".join(f"'{each}'" for each in (*asked, rights.what, told))
         _trigger(connection, table, "role_guard", "INSERT OR UPDATE OR DELETE OR TRUNCATE", "STATEMENT", arguments)
         if rights.scoped:
             _trigger(connection, table, "role_scope", "INSERT OR UPDATE OR DELETE", "ROW", arguments)

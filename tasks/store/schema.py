@@ -4,8 +4,8 @@ Text that decides order or equality between machines is COLLATE "C". The tables 
 traffic.py, those of rollups in rollup_tables.py and customer_tables.py, of experiments in experiment_tables.py, of the
 model registry in model_tables.py, of benchmarks in benchmark_tables.py, of deployments in deployment_tables.py, what
 comes to prompts in prompt_tables.py, that of reviews in review_tables.py, of roles in role_tables.py, of selections in
-selection_tables.py, of recommendations in recommendation_tables.py; naming them here makes `Base.metadata` whole for
-whoever imports this module.
+selection_tables.py, of recommendations in recommendation_tables.py, of notifications in notification_tables.py; naming
+them here makes `Base.metadata` whole for whoever imports this module.
 """
 
 from datetime import date
@@ -34,6 +34,7 @@ from tasks.store import (
     deployment_tables,
     experiment_tables,
     model_tables,
+    notification_tables,
     prompt_tables,
     recommendation_tables,
     review_tables,
@@ -64,6 +65,7 @@ __all__ = [
     "deployment_tables",
     "experiment_tables",
     "model_tables",
+    "notification_tables",
     "prompt_tables",
     "recommendation_tables",
     "review_tables",

@@ -2,10 +2,7 @@
 
 import hashlib
 import hmac
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,49 +14,15 @@ from tasks.settings import settings
 from tasks.store.database import transaction
 from tests.cli.commands import rows
 from tests.deployments import NEW, OLD, deployed
+from tests.fakes.receiver import Receiver, receiving
 
 SECRET = "correct-horse-battery"
 
 
-@dataclass
-class Receiver:
-    """An HTTP server that keeps what it was given, and answers with the codes it was told to."""
-
-    port: int = 0
-    codes: list[int] = field(default_factory=list)
-    seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
-
-    def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    kept = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _take(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            kept.seen.append((self.command, self.path, dict(self.headers), body))
-            code = kept.codes.pop(0) if kept.codes else 200
-            self.send_response(code)
-            if code == 302:
-                self.send_header("Location", "/elsewhere")
-            self.end_headers()
-
-        do_PUT = do_POST = _take  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield kept
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiving() as kept:
+        yield kept
 
 
 @pytest.fixture(autouse=True)

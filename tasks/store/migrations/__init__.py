@@ -22,6 +22,7 @@ KNOWN: tuple[str, ...] = (
     "0019",
     "0020",
     "0021",
+    "0022",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

@@ -25,9 +25,12 @@ from tests.deployments import approve, asked, taken
 from tests.tasks.ingest.builders import a_file, a_record, ingested, one
 from tests.tasks.store.servers import running_server
 
-NOBODY = {"audit_heads", "deployment_events", "recommendation_events", "alembic_version"}
+NOBODY = {"audit_heads", "deployment_events", "recommendation_events", "outbox", "alembic_version"}
 """Written by triggers and migrations alone."""
-ADMINS = {"environments", "role_grants", "erasures", "dropped_partitions"}
+ADMINS = {
+    *("environments", "role_grants", "erasures", "dropped_partitions"),
+    *("notification_channels", "notification_rules"),
+}
 APPROVERS = {"deployment_approvals"}
 ONLY_ADDED = {
     *("audit_log", "experiment_events", "experiment_analyses", "experiment_estimates", "experiment_decisions"),
@@ -35,7 +38,7 @@ ONLY_ADDED = {
     *("cases", "quarantined_rows", "run_variants", "scores", "benchmarks", "price_sets", "spans", "restatements"),
     *("reviews", "repriced", "model_prices", "model_capabilities", "model_use_case_scores", "model_activities"),
     *("provider_probes", "erasures", "dropped_partitions", "role_grants"),
-    *("recommendation_answers", "savings_measurements"),
+    *("recommendation_answers", "savings_measurements", "notification_rules"),
 }
 """No role changes a row of these."""
 ADMINS_CHANGE = {"platform", "request_keys", "environments"}
@@ -43,15 +46,19 @@ RUNNERS_DELETE = {
     *("calls", "rollup_dirty", "customer_dirty", "customer_silent", "customer_outcomes", "customer_requests"),
     *("customer_sums", "usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects", "usage_persons"),
 }
-ADMINS_DELETE = {"requests", "spans", "role_grants"}
+ADMINS_DELETE = {"requests", "spans", "role_grants", "notification_rules"}
 CHANGED = {
     "deployments": {
         *("status", "rollout_percent", "began_at", "deployed_at", "ended_at", "moved_by", "moved_why", "updated_at")
     },
     "deployment_steps": {"ended_at", "outcome", "why", "actor"},
     "recommendations": {"status", "moved_why", "moved_by", "moved_at"},
+    "notification_deliveries": {"status", "attempts", "next_at", "last_error", "delivered_at", "actor"},
 }
-SAID = {"audit_log": {"action", "target", "feature", "environment", "why", "facts", "actor"}}
+SAID: dict[str, set[str]] = {
+    "audit_log": {"action", "target", "feature", "environment", "why", "facts", "actor"},
+    "notification_deliveries": set(),
+}
 
 
 @dataclass(frozen=True, slots=True)
