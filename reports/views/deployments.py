@@ -138,8 +138,8 @@ def _verdict(found: DeploymentsOverview) -> Verdict:
         what = "The one live bundle is healthy" if live == 1 else f"All {live} live bundles are healthy"
         return Verdict("good", what, ", and nothing is on its way.")
     unknown = [_where(each) for each in found.healths if each.health != "healthy"]
-    return Verdict("plain", f"{count(healthy)} of {count(live, 'live bundle')} are known to be healthy",
-                   f"; too little data on {', '.join(unknown[:4])}. Nothing is on its way.")  # fmt: skip
+    known = "The one live bundle is not known to be healthy" if live == 1 else f"{healthy} of {live} are known healthy"
+    return Verdict("plain", known, f": too little data on {', '.join(unknown[:4])}. Nothing is on its way.")
 
 
 def _where(found: DeploymentHealth | Deployed) -> str:
