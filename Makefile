@@ -15,7 +15,7 @@ env: ## Make .venv with the locked versions
 demo: env ## Run the sample suite and end at its report: no key, no network
 	@$(ASSAY) run support-tickets
 
-demo-full: demo ## The demo, then thirty days of made-up traffic: what it cost, how it went, the pages about it
+demo-full: demo ## The demo, then made-up traffic: what it cost, how it went, its pages, a winner deployed and a canary taken back
 	@$(ASSAY) demo
 
 lint: env ## ruff, mypy (strict), the import rules, the schema against its migrations

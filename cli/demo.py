@@ -15,8 +15,10 @@ FIRST_DAY = "2026-05-01"
 
 @click.command()
 def demo() -> None:
-    """Ingest sample traffic, roll it up, show what it cost and achieved and what to change, and write the pages. Then
-    deploy the winner of its experiment, with a sample application that reads the flags, and see a bad canary taken back.
+    """Ingest sample traffic, roll it up, show what it cost and achieved and what to change, and write the pages.
+
+    Then deploy the winner of its experiment, with a sample application that reads the flags, and see a bad
+    canary taken back.
 
     The traffic is made up and labelled so wherever it shows; what is wrong with it on purpose is written
     beside it. Refuses to mix it into a store that holds requests of your own.

@@ -56,7 +56,7 @@ COMMANDS = {
     "erase": ("cli.erase", "erase", "Forget one person: requests, spans and quarantine, with a record of it."),
     "retention": ("cli.retention", "retention", "How long requests are kept, and what is old enough to go."),
     "sample-traffic": ("cli.sample_traffic", "sample_traffic", "Write made-up requests with known troubles."),
-    "demo": ("cli.demo", "demo", "The made-up traffic end to end: ingest, rollup, spend, pages."),
+    "demo": ("cli.demo", "demo", "The made-up traffic end to end: ingest, rollup, spend, pages, a deployment."),
     "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),
     "db": ("cli.db", "db", "The store: upgrade its schema or its data, show where it is, stop it."),
     "up": ("cli.platform", "up", "Start database, Prefect server and worker, deploy every flow; mend what is broken."),
