@@ -85,6 +85,18 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconsidered:
+    """A published selection whose policy would now choose another model."""
+
+    feature: str
+    environment: str
+    published: str
+    now: str | None
+    """None: no model qualifies any more."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelsOverview:
     """What the page about models and providers is made of."""
 
@@ -102,6 +114,7 @@ class ModelsOverview:
     changes: tuple[Change, ...]
     catalogue: tuple[Model, ...]
     """Everything that the registry has, by name."""
+    reconsidered: tuple[Reconsidered, ...] = ()
     bands: Bands = field(default_factory=Bands)
 
     @property

@@ -8,12 +8,13 @@ and better: whatever would be, would be taken instead.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Literal, get_args
 
+from evaluations.availability import ProviderHealth
 from evaluations.estimates import Estimate
 from evaluations.models import CAPABILITIES, Model
 from evaluations.wording import count, duration, money, percent
@@ -41,6 +42,8 @@ class Characteristics:
     cost_sensitivity: Sensitivity = "medium"
     needs: tuple[str, ...] = ()
     """Capabilities that it cannot do without."""
+    use_case: str | None = None
+    """A use case of the registry that a benchmark has to have shown it to suit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,8 @@ class Policy:
         default_factory=lambda: {"low": 0.0, "medium": 0.03, "high": None}
     )
     """How much quality, in the unit of shares, may be given up for a lower cost; None: whatever the floor allows."""
+    automatic: bool = False
+    """Whether a published selection of development or staging is changed by night when it would now be another."""
     candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Feature -> the models that may serve it; for others all that were measured for the feature."""
 
@@ -110,6 +115,7 @@ def characteristics_of(shape: Shape, policy: Policy, given: Mapping[str, object]
         "urgency": (default.urgency, "assumed"),
         "accuracy": (default.accuracy, "assumed"),
         "cost_sensitivity": (default.cost_sensitivity, "assumed"),
+        "use_case": (default.use_case, "assumed"),
         "needs": (("vision",) if shape.images else (), "prompts with images" if shape.images else "assumed"),
     }
     if (tokens := shape.prompt_tokens_p95) is not None:
@@ -138,6 +144,7 @@ class Constraints:
     context_at_least: int
     errors_at_most: float
     needs: tuple[str, ...] = ()
+    use_case: str | None = None
     month_at_most: Decimal | None = None
     """US dollars; None: no limit."""
     providers: tuple[str, ...] | None = None
@@ -165,6 +172,7 @@ def constraints_of(
         context_at_least=policy.prompt_tokens[asked.complexity] if longest_prompt is None else longest_prompt,
         errors_at_most=policy.errors_at_most,
         needs=asked.needs,
+        use_case=asked.use_case,
         month_at_most=month_at_most,
         providers=None if providers is None else tuple(providers),
         registered=registered,
@@ -191,6 +199,9 @@ class Candidate:
     """US dollars; None when unpriced."""
     longest_prompt: int = 0
     """Tokens of the longest prompt that it is known to have answered."""
+    provider: ProviderHealth | None = None
+    in_the_way: tuple[str, ...] | None = None
+    """What the registry's checks have against it; None where the environment takes more than validated models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +308,9 @@ def checks_of(candidate: Candidate, constraints: Constraints) -> tuple[Check, ..
         _context_check(candidate, constraints),
         _errors_check(candidate, constraints),
         _life_check(candidate, constraints),
+        *_provider_checks(candidate),
+        *_validation_checks(candidate),
+        *([] if constraints.use_case is None else [_use_case_check(candidate, constraints, constraints.use_case)]),
         *(_need_check(candidate, name) for name in constraints.needs),
     ]
     if constraints.p95_at_most_ms is not None:
@@ -361,6 +375,32 @@ def _life_check(candidate: Candidate, constraints: Constraints) -> Check:
     life = candidate.registry.life_cycle(constraints.on)
     last = candidate.registry.retires_on
     return Check(name="life cycle", holds=life != "retired", said=life if last is None else f"{life}, until {last}")
+
+
+def _provider_checks(candidate: Candidate) -> Iterator[Check]:
+    """Out only while it is known not to answer: where nobody listened for an hour nothing is known of any provider."""
+    health = candidate.provider
+    if health is not None and health.circuit.state != "unknown":
+        down = health.circuit.state == "open" or health.availability == "unavailable"
+        said = f"{health.provider} {health.availability}, circuit {health.circuit.state}: {health.circuit.why}"
+        yield Check(name="reachable", holds=not down, said=said)
+
+
+def _validation_checks(candidate: Candidate) -> Iterator[Check]:
+    if candidate.in_the_way is not None:
+        said = "; ".join(candidate.in_the_way) or "every check of the registry"
+        yield Check(name="validated", holds=not candidate.in_the_way, said=said)
+
+
+def _use_case_check(candidate: Candidate, constraints: Constraints, use_case: str) -> Check:
+    """Measured alone counts: what is declared of a model shows nothing."""
+    found = candidate.registry.use_case(use_case) if candidate.registry is not None else None
+    if found is None or found.origin == "declared" or found.low is None:
+        declared = "" if found is None else f"; declared {found.score:g} of 100"
+        return Check(name="use case", holds=False, said=f"not measured for {use_case}{declared}")
+    least = constraints.quality_at_least
+    said = f"shown to reach {percent(found.low / 100)} on {use_case} (n = {count(found.n or 0)})"
+    return Check(name="use case", holds=found.low >= 100 * least, said=f"{said}; {percent(least)} asked")
 
 
 def _need_check(candidate: Candidate, name: str) -> Check:

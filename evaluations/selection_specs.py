@@ -1,5 +1,6 @@
 """The selection policy file: what the words for a workload mean in numbers, and who may be chosen.
 
+# yaml-language-server: $schema=../schemas/selection.schema.json
 name: careful
 quality_at_least: {standard: 0.8}
 p95_ms: {real_time: 1500, batch: null}
@@ -10,13 +11,11 @@ candidates:
 What is left out stays as the policy is that Assay ships.
 """
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from evaluations.errors import AssayError
 from evaluations.selection import Accuracy, Complexity, Policy, Sensitivity, Urgency, Volume
 from evaluations.specs import Name, Spec, one_or_many
 
@@ -29,14 +28,28 @@ class PolicySpec(Spec):
     """A selection policy as it is written down."""
 
     name: Name = Field(default="standard", description="What reports and flags call it.")
-    quality_at_least: dict[Accuracy, Share] = Field(default_factory=dict)
-    p95_ms: dict[Urgency, Milliseconds | None] = Field(default_factory=dict)
-    prompt_tokens: dict[Complexity, Whole] = Field(default_factory=dict)
-    requests_a_month: dict[Volume, Whole] = Field(default_factory=dict)
-    errors_at_most: Share | None = None
-    may_give_up: dict[Sensitivity, Share | None] = Field(default_factory=dict)
+    quality_at_least: dict[Accuracy, Share] = Field(
+        default_factory=dict, description="Share of cases that pass: the lower end of its interval has to reach it."
+    )
+    p95_ms: dict[Urgency, Milliseconds | None] = Field(
+        default_factory=dict, description="The slowest answers, in milliseconds; null: they may take their time."
+    )
+    prompt_tokens: dict[Complexity, Whole] = Field(
+        default_factory=dict, description="The longest prompts, which the context window has to hold."
+    )
+    requests_a_month: dict[Volume, Whole] = Field(
+        default_factory=dict, description="Up to where a volume has that name; reckoned with where nothing is measured."
+    )
+    errors_at_most: Share | None = Field(default=None, description="Out once more errors are shown; a share.")
+    automatic: bool = Field(
+        default=False,
+        description="In development and staging, publish by night what the policy would now choose instead.",
+    )
+    may_give_up: dict[Sensitivity, Share | None] = Field(
+        default_factory=dict, description="Quality that may be given up for a lower cost; null: down to what is asked."
+    )
     candidates: dict[str, Annotated[tuple[str, ...], BeforeValidator(one_or_many), Field(min_length=1)]] = Field(
-        default_factory=dict
+        default_factory=dict, description="By feature, the models that may serve it; else those that were measured."
     )
 
     @model_validator(mode="after")
@@ -60,16 +73,6 @@ class PolicySpec(Spec):
             requests_a_month={**base.requests_a_month, **self.requests_a_month},
             errors_at_most=base.errors_at_most if self.errors_at_most is None else self.errors_at_most,
             may_give_up={**base.may_give_up, **self.may_give_up},
+            automatic=self.automatic,
             candidates=dict(self.candidates),
         )
-
-
-def read_policy(document: Mapping[str, Any], file: str) -> Policy:
-    """The policy of a file's content. Raises AssayError that says which key cannot be used."""
-    try:
-        return PolicySpec.model_validate(document).policy
-    except ValidationError as problem:
-        first = problem.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise AssayError(f"{file}: {f'{place}: ' if place else ''}{said}.") from problem

@@ -10,15 +10,16 @@ from flows.housekeeping import housekeeping
 from flows.recommendation import recommendation
 from flows.report import report
 from flows.run_analysis import run_analysis
+from flows.selection_review import selection_review
 from tasks.forms import TimeZone, parameter
 from tasks.sweeping import do_dates, due
 
-PARTS = (run_analysis, daily_rollup, recommendation, report, housekeeping)
+PARTS = (run_analysis, daily_rollup, recommendation, selection_review, report, housekeeping)
 
 
 @flow(
     name="nightly",
-    description="Once a day: sweeps, rollups, recommendations, the pages made of them, then housekeeping.",
+    description="Once a day: sweeps, rollups, recommendations, selections, the pages made of them, then housekeeping.",
 )
 async def nightly(
     date: datetime.date | None = parameter(

@@ -59,6 +59,7 @@ def _json(found: ModelsOverview) -> str:
         ],
         "unregistered": [_use(use) for use in found.unregistered],
         "claims": [_claim(each) for each in claims_of(found)],
+        "selections_reconsidered": jsonable(found.reconsidered),
         "suits": [
             {"model": model.name, **jsonable(each)}
             for model in found.catalogue

@@ -28,6 +28,7 @@ from evaluations.pricing import PriceBook, full_name, names_of
 from evaluations.rollups import day_bounds
 from reports.files import jsonable
 from tasks import costing
+from tasks.models import registry
 from tasks.publishing import write_report
 from tasks.settings import settings
 from tasks.store import model_runs, model_use, models, performance, prices, rollups
@@ -107,8 +108,9 @@ def _models_of(every: Sequence[model_runs.Seat], one: model_runs.Seat) -> tuple[
 
 def _check(connection: Connection, asked: Asked, names: Sequence[str], in_runs: set[str]) -> None:
     """Raises AssayError that names the nearest for what nobody knows."""
-    registry = models.all_models(connection)
-    known = {*in_runs, *registry, *prices.priced_models(connection)}
+    known = {*in_runs, *models.all_models(connection), *prices.priced_models(connection)}
+    if asked.use_case is not None or not all(known & set(names_of(name)) for name in names):
+        known |= set(registry(connection))  # takes the catalogues over where nobody has read the registry yet
     for name in names:
         if not known & set(names_of(name)):
             raise AssayError(unknown_name("model", name, sorted(known)))
@@ -117,9 +119,7 @@ def _check(connection: Connection, asked: Asked, names: Sequence[str], in_runs: 
         if asked.feature not in features:
             raise AssayError(unknown_name("feature", asked.feature, sorted(features)))
     if asked.use_case is not None:
-        cases = sorted({score.use_case for model in registry.values() for score in model.use_cases})
-        if asked.use_case not in cases:
-            raise AssayError(unknown_name("use case", asked.use_case, cases))
+        models.check_use_case(connection, asked.use_case)
 
 
 def _nothing_shared(names: Sequence[str], feature: str | None) -> str:

@@ -17,6 +17,7 @@ from tasks.store import facts, model_facts
 from tasks.store.database import transaction
 from tasks.store.models import activities
 from tasks.store.rollups import timezone_of
+from tasks.store.selections import reconsidered
 
 CHANGES = 100
 
@@ -31,7 +32,7 @@ def publish_models(first: date | None = None, last: date | None = None) -> Path:
     with transaction() as connection:
         found = models_overview(connection)
     measured = any(each.origin == "measured" for model in found.catalogue for each in model.use_cases)
-    if not (found.in_use or found.unregistered or found.providers or measured):
+    if not (found.in_use or found.unregistered or found.providers or found.reconsidered or measured):
         raise NothingYet("no model is in use, and no provider has a key here or was probed; `assay models list`.")
     folder = settings().reports_folder
     for name, parts in models_files(found):
@@ -59,6 +60,7 @@ def models_overview(connection: Connection, now: datetime | None = None) -> Mode
         providers=_providers(connection, registered, uses, now),
         changes=tuple(activities(connection, limit=CHANGES)),
         catalogue=tuple(registered.values()),
+        reconsidered=tuple(reconsidered(connection)),
     )
 
 

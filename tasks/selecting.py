@@ -10,10 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from evaluations.availability import ProviderHealth
 from evaluations.cost_scenarios import Terms, Workload, measured, monthly_cost
 from evaluations.errors import AssayError, NothingYet, unknown_name
 from evaluations.estimates import Estimate
 from evaluations.model_comparison import boards_of, measured_side
+from evaluations.model_validation import Configuration
 from evaluations.models import Environment, Model
 from evaluations.performance import Performed, Window
 from evaluations.pricing import PriceBook, estimate_tokens, full_name
@@ -28,19 +30,34 @@ from evaluations.selection import (
     constraints_of,
     select_model,
 )
-from evaluations.selection_specs import read_policy
+from evaluations.selection_specs import PolicySpec
 from reports.files import jsonable
 from tasks import costing
 from tasks.comparing import values_of
+from tasks.documents import parse_document, read_document
 from tasks.flags import publish_flags
+from tasks.models import check_model, provider_healths, seed
 from tasks.settings import settings
-from tasks.store import audit, deployments, model_runs, model_use, models, performance, prices, rollups, selections
+from tasks.store import (
+    audit,
+    deployments,
+    model_facts,
+    model_runs,
+    model_use,
+    models,
+    performance,
+    prices,
+    rollups,
+    selections,
+)
 from tasks.store.database import transaction
 from tasks.store.datasets import CaseFilter, sample_cases
 from tasks.store.experiments import hold_flags, latest_live
 from tasks.store.model_runs import Seat, Shared
 from tasks.store.selections import NewSelection, StoredSelection
 
+AUTOMATIC_IN = ("development", "staging")
+"""Where a policy may switch models by itself."""
 HEALTH_DAYS = 7
 """Days of production that tell how a model does now."""
 SAMPLED = 500
@@ -71,8 +88,12 @@ class Selection:
     """The file that was published; None unless asked for."""
 
 
-def select_for(request: SelectionRequest, *, publish: bool = False, why: str = "") -> Selection:
+def select_for(
+    request: SelectionRequest, *, publish: bool = False, why: str = "", looks_again_at: int | None = None
+) -> Selection:
     """Choose, write the choice down with its reasons, and publish it if asked to.
+
+    `looks_again_at` is the published selection that this one looks at again.
 
     Raises AssayError for a feature, environment or capability that nobody knows, when nothing was measured for the
     feature, and when nothing that qualifies could be published.
@@ -98,7 +119,11 @@ def select_for(request: SelectionRequest, *, publish: bool = False, why: str = "
                 published=publish,
                 policy=policy.name,
                 policy_version=policy.version,
-                explanation=jsonable(selected),
+                explanation={
+                    **jsonable(selected),
+                    "request": _as_json(request),
+                    "looks_again_at": looks_again_at,
+                },
                 as_of=selected.constraints.on,
                 why=why or selected.sentence,
             ),
@@ -109,6 +134,14 @@ def select_for(request: SelectionRequest, *, publish: bool = False, why: str = "
     return Selection(
         selected=selected, stored=stored, flags=publish_flags(request.environment) if publish else None
     )  # fmt: skip
+
+
+def _as_json(request: SelectionRequest) -> dict[str, Any]:
+    return {
+        "given": jsonable(request.given),
+        "month_at_most": jsonable(request.month_at_most),
+        "policy": None if request.policy is None else str(request.policy.absolute()),
+    }
 
 
 def withdraw(feature: str, environment: str, why: str) -> Path:
@@ -144,21 +177,92 @@ def withdraw(feature: str, environment: str, why: str) -> Path:
 
 def policy_of(given: Path | None) -> Policy:
     """The policy of a file, the installation's own, or the one that Assay ships. Raises AssayError for a bad file."""
-    import yaml
-
     own = settings().home / "selection.yaml"
     file = given or (own if own.is_file() else None)
     if file is None:
         return Policy()
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise AssayError(f"the policy file {file.name} cannot be read: {problem.strerror}.") from problem
-    except (UnicodeDecodeError, yaml.YAMLError) as problem:
-        raise AssayError(f"the policy file {file.name} is not YAML: {problem}") from problem
-    if not isinstance(document, Mapping):
-        raise AssayError(f"{file.name} holds no names with values; see `assay select --help`.")
-    return read_policy(document, file.name)
+    return parse_document(read_document(file, "selection policy"), PolicySpec, "selection policy").policy
+
+
+# Looking again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What became of a published selection when its policy was asked again."""
+
+    selection: StoredSelection
+    """What is published."""
+    model: str | None
+    """What the policy would choose now; None when no model qualifies."""
+    switched: bool
+    """Whether that was published, as the policy wants it."""
+
+    def __str__(self) -> str:
+        at = f"{self.selection.feature} in {self.selection.environment}"
+        if self.model == self.selection.model:
+            return f"{at}: still {self.model}."
+        if self.switched:
+            return f"{at}: {self.model} was published instead of {self.selection.model}, as the policy says."
+        instead = "no model qualifies any more" if self.model is None else f"{self.model} would be chosen now"
+        return f"{at}: {instead}, {self.selection.model} is published."
+
+
+def look_again() -> str:
+    """Ask the policy of every published selection again. Gives a sentence for each.
+
+    What would now be another model is noted once; it is published alone where the policy is automatic and the
+    environment is one of `AUTOMATIC_IN` without approvals. Raises AssayError, after all had their turn, when some
+    could not be asked.
+    """
+    with transaction() as connection:
+        published = [
+            selection
+            for environment in models.environments(connection)
+            for selection in selections.published_selections(connection, environment.name).values()
+        ]
+    told, failed = [], []
+    for selection in published:
+        try:
+            told.append(str(_look(selection)))
+        except AssayError as problem:
+            failed.append(f"{selection.feature} in {selection.environment}: {problem}")
+    if failed:
+        raise AssayError("\n".join([*failed, *told]))
+    return " ".join(told) or "No selection is published."
+
+
+def _look(before: StoredSelection) -> Look:
+    with transaction() as connection:
+        request = _request_of(before, selections.request_of(connection, before.id))
+        environment = models.environment_named(connection, before.environment)
+        policy = policy_of(request.policy)
+        chosen = _selected(connection, request, environment, policy).chosen
+        last = selections.last_look(connection, before.id)
+    model = None if chosen is None else chosen.model
+    if model == before.model and last is None:
+        return Look(selection=before, model=model, switched=False)
+    may = environment.name in AUTOMATIC_IN and not environment.approvals_required
+    switch = policy.automatic and may and model not in (None, before.model)
+    if switch or model != (before.model if last is None else last.model):
+        why = f"looked at selection {before.id} again: {model or 'no model'} instead of {before.model}"
+        select_for(request, publish=switch, why=why, looks_again_at=before.id)
+    return Look(selection=before, model=model, switched=switch)
+
+
+def _request_of(before: StoredSelection, stored: Mapping[str, Any]) -> SelectionRequest:
+    """What was asked for then; of a selection that did not keep it, its feature and environment alone."""
+    given = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.get("given", {}).items()
+    }
+    limit, policy = stored.get("month_at_most"), stored.get("policy")
+    return SelectionRequest(
+        feature=before.feature,
+        environment=before.environment,
+        given=given,
+        month_at_most=None if limit is None else Decimal(limit),
+        policy=None if policy is None else Path(policy),
+    )
 
 
 def _tell(connection: Connection, stored: StoredSelection, action: str) -> None:
@@ -214,6 +318,9 @@ def _selected(connection: Connection, request: SelectionRequest, environment: En
     shape = _shape(connection, feature, table, days)
     asked, because = characteristics_of(shape, policy, request.given)
     served = _served(connection, feature, days) if days else {}
+    if asked.use_case is not None:
+        seed(connection)
+        models.check_use_case(connection, asked.use_case)
     names = policy.candidates.get(feature) or tuple(dict.fromkeys([*table, *served]))
     work = _work(connection, request, days, asked, policy)
     evidence = _Evidence(
@@ -226,6 +333,8 @@ def _selected(connection: Connection, request: SelectionRequest, environment: En
         served=served,
         longest=shape.prompt_tokens_p95 or 0,
         on_cases=_on_cases(connection, {name: seat for name, seat in table.items() if name in names}),
+        providers=provider_healths(connection, sorted({name.partition("/")[0] for name in names})),
+        in_the_way=_in_the_way(connection, feature, names, asked, environment),
     )
     constraints = constraints_of(
         asked,
@@ -324,6 +433,23 @@ class _Evidence:
     longest: int
     on_cases: Mapping[str, Mapping[str, Estimate | None]]
     """By model, what it did on the cases (`measured_side`)."""
+    providers: Mapping[str, ProviderHealth]
+    in_the_way: Mapping[str, tuple[str, ...]]
+    """By model, what the registry's checks have against it; empty where the environment asks for none."""
+
+
+def _in_the_way(
+    connection: Connection, feature: str, names: Sequence[str], asked: Characteristics, environment: Environment
+) -> dict[str, tuple[str, ...]]:
+    if not environment.validated_only:
+        return {}
+    measured_traffic = feature if model_facts.traffic_of(connection, feature) is not None else None
+    found = {}
+    for name in names:
+        wanted = Configuration(model=name, needs=asked.needs)
+        checked = check_model(connection, wanted, environment=environment.name, feature=measured_traffic)
+        found[name] = tuple(f"{check.name}: {check.why}" for check in checked.in_the_way)
+    return found
 
 
 def _on_cases(connection: Connection, table: Shared) -> dict[str, dict[str, Estimate | None]]:
@@ -348,6 +474,8 @@ def _candidate(model: str, known: _Evidence) -> Candidate:
         live=performed is not None,
         month=_month(model, cases.get("answer_cost"), known),
         longest_prompt=known.longest if cases or performed else 0,
+        provider=known.providers.get(model.partition("/")[0]),
+        in_the_way=known.in_the_way.get(model),
     )
 
 

@@ -31,6 +31,7 @@ from evaluations.benchmark_specs import BenchmarkSpec
 from evaluations.benchmarks.formats import FORMATS
 from evaluations.errors import AssayError, unknown_name
 from evaluations.experiment_specs import ExperimentSpec
+from evaluations.selection_specs import PolicySpec
 from evaluations.specs import (
     SCORER_KEYS,
     ContractSpec,
@@ -362,12 +363,16 @@ def schemas() -> Mapping[str, dict[str, Any]]:
     _allow_single(benchmark)
     benchmark["$defs"]["ModelSpec"]["required"] = ["model"]
     benchmark["$defs"]["BenchmarkModelSpec"]["required"] = []
+    selection = _closed(PolicySpec.model_json_schema())
+    candidates = selection["properties"]["candidates"]
+    candidates["additionalProperties"] = {"anyOf": [text, candidates["additionalProperties"]]}
     return {
         "benchmark.schema.json": _titled(benchmark, "A benchmark of Assay"),
         "suite.schema.json": _titled(suite, "A suite of Assay"),
         "prompt.schema.json": _titled(prompt, "A prompt of Assay"),
         "contract.schema.json": _titled(contract, "A dataset contract of Assay"),
         "experiment.schema.json": _titled(experiment, "An experiment of Assay"),
+        "selection.schema.json": _titled(selection, "A selection policy of Assay"),
     }
 
 

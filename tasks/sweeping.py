@@ -25,6 +25,7 @@ from tasks import (
     retention,
     rollups,
     scheduling,
+    selecting,
     tidying,
 )
 from tasks.model_probing import ProbeRequest
@@ -121,6 +122,12 @@ async def probe_models(request: ProbeRequest) -> str:
     """Look at listings, test the capabilities of models. Gives a sentence about what was found."""
     found = await model_probing.probe(request)
     return " ".join([str(found), *(f"{each}." for each in found.left_out)])
+
+
+@task(name="look-at-selections", cache_policy=NO_CACHE)
+async def look_at_selections() -> str:
+    """Ask the policies of published selections again. Gives a sentence for each."""
+    return await asyncio.to_thread(selecting.look_again)
 
 
 @task(name="recommend", cache_policy=NO_CACHE)

@@ -193,6 +193,19 @@ def _banners(found: ModelsOverview) -> Iterator[Banner]:
             yield Banner(
                 "bad", f"{one_line(each.title, 60)}:", f"its circuit is open; {one_line(each.health.circuit.why)}."
             )
+    for selection in found.reconsidered:
+        where = f"{one_line(selection.feature, 60)} in {one_line(selection.environment, 40)}:"
+        now = (
+            "no model meets its policy any more"
+            if selection.now is None
+            else f"its policy would now choose {one_line(selection.now, 70)}"
+        )
+        yield Banner(
+            "warn",
+            where,
+            f"{now} (looked at {moment(selection.at)}); {one_line(selection.published, 70)} is published. "
+            f"assay select {one_line(selection.feature, 60)} says why.",
+        )
 
 
 def _facts(found: ModelsOverview) -> Iterator[Fact]:

@@ -64,6 +64,13 @@ def find_model(connection: Connection, name: str) -> Model:
     return found[name] if found else model_named(name, all_models(connection))
 
 
+def check_use_case(connection: Connection, name: str) -> None:
+    """Raises AssayError with the nearest names when nothing was declared or measured for a use case."""
+    known = list(connection.execute(text("SELECT DISTINCT use_case FROM model_use_case_scores ORDER BY 1")).scalars())
+    if name not in known:
+        raise AssayError(unknown_name("use case", name, known))
+
+
 def providers_known(connection: Connection) -> list[str]:
     """The providers of all models."""
     return list(connection.execute(text("SELECT DISTINCT provider FROM models ORDER BY provider")).scalars())

@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from evaluations.model_overview import Reconsidered
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSelection:
@@ -86,6 +88,44 @@ def published_selections(connection: Connection, environment: str) -> dict[str, 
         {"environment": environment},
     )
     return {row.feature: StoredSelection(**row._mapping) for row in rows if not row.withdrawn}
+
+
+def request_of(connection: Connection, selection: int) -> dict[str, Any]:
+    """What was asked for when a selection was made; empty where it did not keep it."""
+    found = connection.execute(
+        text("SELECT explanation -> 'request' FROM selections WHERE id = :id"), {"id": selection}
+    ).scalar_one()
+    return dict(found or {})
+
+
+def last_look(connection: Connection, selection: int) -> StoredSelection | None:
+    """What was noted last when a published selection was looked at again; None when nothing ever differed."""
+    row = connection.execute(
+        text(f"""
+            SELECT {_COLUMNS} FROM selections WHERE CAST(explanation ->> 'looks_again_at' AS bigint) = :id
+            ORDER BY id DESC LIMIT 1
+        """),
+        {"id": selection},
+    ).one_or_none()
+    return None if row is None else StoredSelection(**row._mapping)
+
+
+def reconsidered(connection: Connection) -> list[Reconsidered]:
+    """Published selections whose policy would choose otherwise, as the last look at each of them found."""
+    rows = connection.execute(
+        text("""
+            SELECT p.feature, p.environment, p.model AS published, l.model AS now, l.recorded_at AS at
+            FROM (SELECT DISTINCT ON (feature, environment) * FROM selections
+                  WHERE published ORDER BY feature, environment, id DESC) AS p
+            CROSS JOIN LATERAL (
+                SELECT model, recorded_at FROM selections
+                WHERE feature = p.feature AND environment = p.environment
+                  AND CAST(explanation ->> 'looks_again_at' AS bigint) = p.id
+                ORDER BY id DESC LIMIT 1) AS l
+            WHERE NOT p.withdrawn AND l.model IS DISTINCT FROM p.model ORDER BY p.feature, p.environment
+        """)
+    )
+    return [Reconsidered(**row._mapping) for row in rows]
 
 
 def list_selections(connection: Connection, feature: str | None = None, limit: int = 20) -> list[StoredSelection]:

@@ -1,18 +1,21 @@
 """Selection: the choice meets every constraint, lies on the frontier of those that do, and depends on nothing else."""
 
+import json
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from evaluations.availability import Outcome, ProviderHealth, health_of
 from evaluations.errors import AssayError
 from evaluations.estimates import Estimate
 from evaluations.frontier import Point, placed
-from evaluations.models import Capability, Finding, Limits, Model
+from evaluations.models import Capability, Finding, Limits, Model, UseCaseScore
 from evaluations.selection import (
     ACCURACIES,
     COMPLEXITIES,
@@ -28,7 +31,8 @@ from evaluations.selection import (
     constraints_of,
     select_model,
 )
-from evaluations.selection_specs import read_policy
+from evaluations.selection_specs import PolicySpec
+from tasks.selecting import policy_of
 
 ON = date(2026, 6, 1)
 POLICY = Policy()
@@ -225,13 +229,13 @@ def test_a_measured_prompt_goes_before_what_its_word_means() -> None:
 
 
 def test_a_policy_file_changes_what_it_says_and_its_version_with_it() -> None:
-    found = read_policy({"name": "careful", "quality_at_least": {"standard": 0.8}, "candidates": {"f": "a/m"}}, "p")
+    said = {"name": "careful", "quality_at_least": {"standard": 0.8}, "candidates": {"f": "a/m"}}
+    found = PolicySpec.model_validate(said).policy
     assert found.quality_at_least == {"basic": 0.5, "standard": 0.8, "high": 0.85, "critical": 0.95}
     assert found.candidates == {"f": ("a/m",)}
     assert found.version != POLICY.version
-    assert found.version == read_policy(
-        {"candidates": {"f": ["a/m"]}, "quality_at_least": {"standard": 0.8}, "name": "careful"}, "q"
-    ).version  # fmt: skip
+    turned = dict(reversed(said.items())) | {"candidates": {"f": ["a/m"]}}
+    assert found.version == PolicySpec.model_validate(turned).policy.version
 
 
 @pytest.mark.parametrize(
@@ -243,6 +247,63 @@ def test_a_policy_file_changes_what_it_says_and_its_version_with_it() -> None:
         ({"wishes": 1}, "wishes"),
     ],
 )
-def test_a_policy_file_that_is_none_says_where(document: dict[str, Any], said: str) -> None:
-    with pytest.raises(AssayError, match=rf"policy\.yaml: .*{said}"):
-        read_policy(document, "policy.yaml")
+def test_a_policy_file_that_is_none_says_where(tmp_path: Path, document: dict[str, Any], said: str) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(json.dumps(document))
+    with pytest.raises(AssayError, match=rf"policy\.yaml:1:\d+: .*{said}"):
+        policy_of(file)
+
+
+def heard(*errors: str | None) -> ProviderHealth:
+    """A provider whose outcomes of the last minutes ended so, the oldest first."""
+    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    outcomes = [Outcome(at=now - timedelta(minutes=len(errors) - n), error=each) for n, each in enumerate(errors)]
+    return health_of("a", True, outcomes, now)
+
+
+@pytest.mark.parametrize(
+    ("health", "wanted"),
+    [
+        (heard(), "a/middle"),
+        (heard(None, "rate_limited"), "a/middle"),
+        (heard(None, "timeout"), "a/large"),
+        (heard("timeout", "timeout", "server_error"), "a/large"),
+        (heard("timeout", "timeout", "timeout", None), "a/middle"),
+    ],
+)
+def test_a_model_whose_provider_does_not_answer_is_not_chosen(health: ProviderHealth, wanted: str) -> None:
+    found = selected(LARGE, replace(MIDDLE, provider=health))
+    assert chosen(found) == wanted
+    if health.circuit.state == "open":
+        (refused,) = [each for each in found.considered if each.candidate.model == "a/middle"]
+        assert "circuit open: its last 3 outcomes failed, the newest with server_error" in refused.why
+
+
+def test_what_the_registrys_checks_have_against_a_model_is_the_reason_why_it_is_not_chosen() -> None:
+    found = selected(replace(LARGE, in_the_way=()), replace(MIDDLE, in_the_way=("key: no key is there",)))
+    assert chosen(found) == "a/large"
+    assert found.considered[1].why == "key: no key is there"
+
+
+@pytest.mark.parametrize(
+    ("score", "holds", "said"),
+    [
+        (None, False, "not measured for support"),
+        ({"origin": "declared", "score": 99}, False, "not measured for support; declared 99 of 100"),
+        (
+            {"origin": "measured", "score": 75, "low": 69, "high": 81, "n": 200},
+            False,
+            "shown to reach 69.0% on support",
+        ),
+        ({"origin": "measured", "score": 75, "low": 71, "high": 79, "n": 400}, True, "(n = 400); 70.0% asked"),
+    ],
+)
+def test_a_use_case_that_is_asked_for_has_to_be_measured(score: dict[str, Any] | None, holds: bool, said: str) -> None:
+    scores = () if score is None else (UseCaseScore(use_case="support", **score),)
+    each = replace(MIDDLE, registry=registered("a/middle", limits=Limits(context_tokens=128_000), use_cases=scores))
+    asked = Characteristics(use_case="support")
+    (check,) = [
+        each for each in checks_of(each, constraints_of(asked, POLICY, ON)) if each.name == "use case"
+    ]  # fmt: skip
+    assert check.holds is holds
+    assert said in check.said

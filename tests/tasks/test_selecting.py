@@ -1,7 +1,8 @@
 """Selecting from a real store: from recorded answers and traffic to the flag that an application reads."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,22 @@ from sqlalchemy import text
 
 from evaluations.deployments import Bundle
 from evaluations.errors import AssayError
+from evaluations.models import UseCaseScore
 from tasks.flags import publish_flags
+from tasks.model_pages import publish_models
 from tasks.rollups import roll_up_days
-from tasks.selecting import SelectionRequest, select_for, withdraw
+from tasks.selecting import SelectionRequest, look_again, select_for, withdraw
 from tasks.settings import settings
 from tasks.store.audit import entries
 from tasks.store.database import transaction
-from tests.cli.commands import assay_here
+from tasks.store.model_facts import ProviderProbe, record_probes
+from tasks.store.models import add_scores
+from tasks.store.selections import reconsidered
+from tests.cli.commands import assay_here, rows
 from tests.deployments import deployed
 from tests.landed import a_request, land
 from tests.recorded_models import finished, write_models
+from tests.tasks.model_lists import use_map
 
 RIGHT = {"large": 0.97, "middle": 0.96, "small": 0.70}
 LATENCY = {"large": 500.0, "middle": 400.0, "small": 100.0}
@@ -156,9 +163,121 @@ async def test_the_command_says_why_and_ends_with_a_code(folders: Path) -> None:
         (("colourin",), "no feature is named 'colourin'; did you mean 'colouring'?"),
         (("colouring", "--environment", "moon"), "moon"),
         (("colouring", "--need", "visions"), "no capability is named 'visions'; did you mean 'vision'?"),
-        (("colouring", "--policy", str(policy)), "policy.yaml: accuracy"),
+        (("colouring", "--policy", str(policy)), "policy.yaml:2:1: unknown key 'accuracy'"),
         (("colouring", "--max-month", "1", "--publish", "--environment", "development"), "nothing to publish."),
         (("colouring", "--withdraw"), "no selection of colouring is published in production"),
     ):
         refused = assay_here("select", *given)
         assert (refused.code, wanted in refused.err) == (2, True), refused.err
+
+
+# By night
+
+
+async def test_a_published_selection_is_looked_at_again_and_what_differs_is_noted_once(
+    folders: Path, store: str
+) -> None:
+    assert look_again() == "No selection is published."
+    await finished(write_models(folders / "colours", RIGHT))
+    first = select_for(asked(), publish=True).stored
+    assert look_again() == "colouring in development: still replay/middle.jsonl."
+    # New answers to the cases: the published one fails half of them now.
+    await finished(write_models(folders / "colours", {**RIGHT, "middle": 0.5}))
+    for _ in range(2):
+        assert look_again() == (
+            "colouring in development: replay/large.jsonl would be chosen now, replay/middle.jsonl is published."
+        )
+    noted = rows(store, f"SELECT model, published FROM selections WHERE id > {first.id}")
+    assert noted == [("replay/large.jsonl", False)]
+    assert served(folders) == {"model": "replay/middle.jsonl"}
+    page = publish_models().read_text()
+    assert "colouring in development:" in page
+    assert "its policy would now choose replay/large.jsonl" in page
+
+    await finished(write_models(folders / "colours", RIGHT))
+    assert look_again() == "colouring in development: still replay/middle.jsonl."
+    with transaction() as connection:
+        assert reconsidered(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "approvals", "switched"),
+    [("development", 0, True), ("development", 1, False), ("production", 0, False)],
+)
+async def test_only_an_automatic_policy_switches_by_itself_and_never_past_a_gate(
+    folders: Path, environment: str, approvals: int, switched: bool
+) -> None:
+    (folders / "policy.yaml").write_text("automatic: true\n")
+    with transaction() as connection:
+        connection.execute(text("UPDATE environments SET validated_only = false, approvals_required = 0"))
+    await finished(write_models(folders / "colours", RIGHT))
+    request = SelectionRequest(feature="colouring", environment=environment, policy=folders / "policy.yaml")
+    select_for(request, publish=True)
+    with transaction() as connection:
+        connection.execute(text("UPDATE environments SET approvals_required = :n"), {"n": approvals})
+    await finished(write_models(folders / "colours", {**RIGHT, "middle": 0.5}))
+    told = look_again()
+    assert ("was published instead of replay/middle.jsonl" in told) is switched
+    assert served(folders, environment)["model"] == ("replay/large.jsonl" if switched else "replay/middle.jsonl")
+    if switched:
+        with transaction() as connection:
+            last = entries(connection, feature="colouring")[0]
+        assert (last.action, last.facts["model"]) == ("selection published", "replay/large.jsonl")
+        assert look_again() == "colouring in development: still replay/large.jsonl."
+
+
+async def test_a_policy_file_that_is_gone_is_told_and_changes_nothing(folders: Path) -> None:
+    (folders / "policy.yaml").write_text("name: careful\n")
+    await finished(write_models(folders / "colours", RIGHT))
+    select_for(replace(asked(), policy=folders / "policy.yaml"), publish=True)
+    (folders / "policy.yaml").unlink()
+    with pytest.raises(AssayError, match=r"colouring in development: there is no selection policy .*policy\.yaml"):
+        look_again()
+    assert served(folders)["model"] == "replay/middle.jsonl"
+
+
+# With the registry
+
+GPT, HAIKU = "openai/gpt-4o-2024-11-20", "anthropic/claude-haiku-4-5"
+
+
+async def test_the_registrys_checks_probes_and_measured_use_cases_decide_who_may_be_chosen(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    use_map(folders, monkeypatch)
+    assert assay_here("models", "sync", "--offline").code == 0
+    suite = write_models(folders / "colours", {"large": 0.97, "middle": 0.96})
+    named = suite.read_text().replace("{name: large", f"{{name: {GPT}").replace("{name: middle", f"{{name: {HAIKU}")
+    suite.write_text(named)
+    await finished(suite)
+    with transaction() as connection:
+        measured = UseCaseScore(use_case="support", score=95, low=92, high=97, n=300, origin="measured",
+                                as_of=date(2026, 6, 1), source="benchmark tried, run 1")  # fmt: skip
+        add_scores(connection, [(GPT, measured), (HAIKU, replace(measured, score=60, low=55, high=65))], "test")
+
+    free = asked()
+    assert select_for(free).selected.sentence.startswith(f"{HAIKU} for colouring")
+    assert select_for(asked(use_case="support")).selected.sentence.startswith(f"{GPT} for colouring")
+    with pytest.raises(AssayError, match="no use case is named 'suport'; did you mean 'support'"):
+        select_for(asked(use_case="suport"))
+    compared = assay_here("compare", GPT, HAIKU, "--use-case", "support", "--json")
+    assert compared.code == 0, compared.err
+
+    now = datetime.now(UTC)
+    down = ProviderProbe(provider="anthropic", how="listing", at=now, error="timeout", why="no answer", latency_ms=None)
+    with transaction() as connection:
+        record_probes(connection, [replace(down, at=now - timedelta(minutes=n)) for n in range(1, 4)], "test")
+    found = select_for(free).selected
+    assert found.sentence.startswith(f"{GPT} for colouring")
+    assert "circuit open" in next(each.why for each in found.considered if each.candidate.model == HAIKU)
+
+    production = replace(free, environment="production")
+    refused = select_for(production).selected
+    assert refused.chosen is None
+    for each in refused.considered:
+        (check,) = [check for check in each.checks if check.name == "validated"]
+        assert (check.holds, "key: a key of" in check.said) == (False, True)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    assert select_for(production).selected.sentence.startswith(f"{GPT} for colouring")

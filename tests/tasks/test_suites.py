@@ -298,3 +298,6 @@ def test_editors_know_prompts_and_contracts() -> None:
     expectation = {"type": "expect_column_values_to_not_be_null", "column": "c", "mostly": 0.9}
     assert faults("contract.schema.json", {"cases": "cases.jsonl", "expectations": [expectation]}) == []
     assert faults("contract.schema.json", {"case": "cases.jsonl"}) != []
+    policy = {"name": "careful", "p95_ms": {"batch": None}, "candidates": {"chatbot": "a/b", "search": ["a/b", "a/c"]}}
+    assert faults("selection.schema.json", {**policy, "automatic": True}) == []
+    assert faults("selection.schema.json", {**policy, "p95": 1}) != []
