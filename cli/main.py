@@ -10,60 +10,84 @@ import click
 
 from evaluations.errors import AssayError
 
-COMMANDS = {
-    "run": ("cli.run", "run", "Run a suite, or go on with a run, and write its report."),
-    "rescore": ("cli.rescore", "rescore", "Judge the answers of a run again, without any model call."),
-    "runs": ("cli.runs", "runs", "List runs, show one, write its report again."),
-    "experiments": ("cli.experiments", "experiments", "Compare variants: offline on a suite's cases, live on traffic."),
-    "benchmark": ("cli.benchmark", "benchmark", "Rank models by accuracy, latency, cost or throughput."),
-    "deploy": ("cli.deploy", "deploy", "Bring a winner into production: gate, approval, canary, watch."),
-    "rollback": ("cli.rollback", "rollback", "Take a feature back to the bundle it had before, now."),
-    "notifications": ("cli.notifications", "notifications", "Who is told of decisions, and what became of it."),
-    "roles": ("cli.roles", "roles", "Who may read, run, approve and administer, where."),
-    "audit": ("cli.audit", "audit", "Every decision, who made it and why; proof that none was changed."),
-    "prompts": ("cli.prompts", "prompts", "Prompts in versions: register, compare, review, find."),
-    "prices": ("cli.prices", "prices", "What models cost and since when; bring prices up to the lists."),
-    "models": ("cli.models", "models", "Models: what they can do, cost and may be used for; test them."),
-    "environments": ("cli.environments", "environments", "What may be deployed to development, staging, production."),
-    "rollup": ("cli.rollup", "rollup", "Rewrite the facts of days from their requests."),
-    "performance": (
-        "cli.performance",
-        "performance",
-        "How models and features did of late.",
-    ),
-    "reprice": ("cli.reprice", "reprice", "Price requests of some days again, and report every difference."),
-    "compare": ("cli.compare", "compare", "Models side by side: on the same cases, by price, by what they can do."),
-    "select": ("cli.select", "select", "The model that a policy chooses for a feature, with every reason."),
-    "recommend": (
-        "cli.recommend",
-        "recommend",
-        "What to change: another model, a mix, a route, a habit; or why nothing.",
-    ),
-    "recommendations": (
-        "cli.recommend",
-        "recommendations",
-        "What was recommended: look, accept, dismiss, what it saved.",
-    ),
-    "cost": ("cli.cost", "cost", "What a month would cost on each of some models, and from which volume on."),
-    "spend": ("cli.spend", "spend", "What requests cost, by any dimension and period, with its trend."),
-    "requests": ("cli.requests", "requests", "List production requests; where the time and money of one went."),
-    "report": ("cli.report", "report", "Write the pages about production: overview, spend, customer, one request."),
-    "customer": ("cli.customer", "customer", "What became of customers' matters, and what that is worth."),
-    "reviews": ("cli.reviews", "reviews", "Take in what people made of drafts of the AI."),
-    "reviewers": ("cli.reviews", "reviewers", "How far reviewers agree, with each other and with the AI."),
-    "ingest": ("cli.ingest", "ingest", "Take in logs of production requests; bad rows wait in quarantine."),
-    "quarantine": ("cli.ingest", "quarantine", "Rows that could not land: list them, mend them, try again."),
-    "erase": ("cli.erase", "erase", "Forget one person: requests, spans and quarantine, with a record of it."),
-    "retention": ("cli.retention", "retention", "How long requests are kept, and what is old enough to go."),
-    "sample-traffic": ("cli.sample_traffic", "sample_traffic", "Write made-up requests with known troubles."),
-    "demo": ("cli.demo", "demo", "The made-up traffic end to end: ingest, rollup, spend, pages, a deployment."),
-    "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),
-    "db": ("cli.db", "db", "The store: upgrade its schema or its data, show where it is, stop it."),
-    "up": ("cli.platform", "up", "Start database, Prefect server and worker, deploy every flow; mend what is broken."),
-    "down": ("cli.platform", "down", "Stop the platform; what was committed stays."),
-    "status": ("cli.platform", "status", "What runs, what is under way, what comes next."),
-    "doctor": ("cli.doctor", "doctor", "Look at everything and name the command that mends what is wrong."),
+SECTIONS: dict[str, dict[str, tuple[str, str, str]]] = {
+    "Try it": {
+        "demo": ("cli.demo", "demo", "The made-up traffic end to end: ingest, rollup, spend, pages, a deployment."),
+        "sample-traffic": ("cli.sample_traffic", "sample_traffic", "Write made-up requests with known troubles."),
+    },
+    "Evaluate": {
+        "run": ("cli.run", "run", "Run a suite, or go on with a run, and write its report."),
+        "rescore": ("cli.rescore", "rescore", "Judge the answers of a run again, without any model call."),
+        "runs": ("cli.runs", "runs", "List runs, show one, write its report again."),
+        "experiments": (
+            "cli.experiments",
+            "experiments",
+            "Compare variants: offline on a suite's cases, live on traffic.",
+        ),
+        "benchmark": ("cli.benchmark", "benchmark", "Rank models by accuracy, latency, cost or throughput."),
+        "scorers": ("cli.scorers", "scorers", "List the scorers that a suite can name, or explain one."),
+    },
+    "Prompts and models": {
+        "prompts": ("cli.prompts", "prompts", "Prompts in versions: register, compare, review, find."),
+        "models": ("cli.models", "models", "Models: what they can do, cost and may be used for; test them."),
+        "compare": ("cli.compare", "compare", "Models side by side: on the same cases, by price, by what they can do."),
+        "cost": ("cli.cost", "cost", "What a month would cost on each of some models, and from which volume on."),
+        "select": ("cli.select", "select", "The model that a policy chooses for a feature, with every reason."),
+        "recommend": (
+            "cli.recommend",
+            "recommend",
+            "What to change: another model, a mix, a route, a habit; or why nothing.",
+        ),
+        "recommendations": (
+            "cli.recommend",
+            "recommendations",
+            "What was recommended: look, accept, dismiss, what it saved.",
+        ),
+        "prices": ("cli.prices", "prices", "What models cost and since when; bring prices up to the lists."),
+    },
+    "Production traffic": {
+        "ingest": ("cli.ingest", "ingest", "Take in logs of production requests; bad rows wait in quarantine."),
+        "quarantine": ("cli.ingest", "quarantine", "Rows that could not land: list them, mend them, try again."),
+        "rollup": ("cli.rollup", "rollup", "Rewrite the facts of days from their requests."),
+        "reprice": ("cli.reprice", "reprice", "Price requests of some days again, and report every difference."),
+        "requests": ("cli.requests", "requests", "List production requests; where the time and money of one went."),
+        "reviews": ("cli.reviews", "reviews", "Take in what people made of drafts of the AI."),
+        "erase": ("cli.erase", "erase", "Forget one person: requests, spans and quarantine, with a record of it."),
+        "retention": ("cli.retention", "retention", "How long requests are kept, and what is old enough to go."),
+    },
+    "What production says": {
+        "report": ("cli.report", "report", "Write the pages about production: overview, spend, customer, one request."),
+        "spend": ("cli.spend", "spend", "What requests cost, by any dimension and period, with its trend."),
+        "performance": ("cli.performance", "performance", "How models and features did of late."),
+        "customer": ("cli.customer", "customer", "What became of customers' matters, and what that is worth."),
+        "reviewers": ("cli.reviews", "reviewers", "How far reviewers agree, with each other and with the AI."),
+    },
+    "Deploy": {
+        "deploy": ("cli.deploy", "deploy", "Bring a winner into production: gate, approval, canary, watch."),
+        "rollback": ("cli.rollback", "rollback", "Take a feature back to the bundle it had before, now."),
+        "environments": (
+            "cli.environments",
+            "environments",
+            "What may be deployed to development, staging, production.",
+        ),
+        "roles": ("cli.roles", "roles", "Who may read, run, approve and administer, where."),
+        "notifications": ("cli.notifications", "notifications", "Who is told of decisions, and what became of it."),
+        "audit": ("cli.audit", "audit", "Every decision, who made it and why; proof that none was changed."),
+    },
+    "Platform": {
+        "up": (
+            "cli.platform",
+            "up",
+            "Start database, Prefect server and worker, deploy every flow; mend what is broken.",
+        ),
+        "down": ("cli.platform", "down", "Stop the platform; what was committed stays."),
+        "status": ("cli.platform", "status", "What runs, what is under way, what comes next."),
+        "doctor": ("cli.doctor", "doctor", "Look at everything and name the command that mends what is wrong."),
+        "db": ("cli.db", "db", "The store: upgrade its schema or its data, show where it is, stop it."),
+    },
 }
+"""By what a person wants to do: of each command the module, the name in it, and its line in the help."""
+COMMANDS = {name: where for section in SECTIONS.values() for name, where in section.items()}
 
 
 class LateGroup(click.Group):
@@ -89,8 +113,9 @@ class LateGroup(click.Group):
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, line) for name, (_, _, line) in commands.items()])
 
 
 @click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
