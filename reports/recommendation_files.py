@@ -24,6 +24,7 @@ def recommendation_files(found: Standing) -> Iterable[tuple[str, Iterable[str]]]
         "answers": jsonable(found.answers),
         "recommendations": jsonable(found.recommendations),
         "ledger": jsonable(found.ledger),
+        "adoption": jsonable(found.adoption),
     }
     yield "recommendations.csv", _csv(found)
     yield "recommendations.json", [json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False) + "\n"]

@@ -176,6 +176,7 @@ def check_candidates(connection: Connection, found: Known, wanted: Sequence[str]
 
 
 def same_model(one: str, other: str) -> bool:
+    """Whether two names may stand for one model: with its provider, or without."""
     return bool({*names_of(one)} & {*names_of(other)})
 
 

@@ -1,14 +1,19 @@
 """What was recommended, for people: lists, one with all its evidence, decisions, the ledger. Single transactions."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from evaluations.errors import AssayError, unknown_name
-from evaluations.recommending.answers import Measurement, Status, StoredRecommendation
+from sqlalchemy import Connection
+
+from evaluations.errors import AssayError, NothingYet, unknown_name
+from evaluations.recommending.answers import Adoption, Measurement, Status, StoredRecommendation
 from evaluations.recommending.recommendation import ALIASES, KINDS
+from tasks import costing
+from tasks.recommendation_evidence import same_model
 from tasks.settings import settings
-from tasks.store import audit, recommendations
+from tasks.store import audit, recommendation_evidence, recommendations
 from tasks.store.database import transaction
 
 
@@ -19,11 +24,13 @@ class Decided:
     accepted: int
     dismissed: int
     open: int
+    adoption: Adoption | None = None
 
     def __str__(self) -> str:
         decided = self.accepted + self.dismissed
         share = f" ({self.accepted / decided:.0%} of those decided)" if decided else ""
-        return f"{self.accepted} accepted{share}, {self.dismissed} dismissed, {self.open} open."
+        used = "" if self.adoption is None else f" {self.adoption.text}."
+        return f"{self.accepted} accepted{share}, {self.dismissed} dismissed, {self.open} open.{used}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +75,29 @@ def listed(
                 raise AssayError(f"nothing was recommended for {feature} yet; `assay recommend all` looks.")
             raise AssayError(unknown_name("feature", feature, known))
         every = recommendations.list_recommendations(connection, feature=feature, kind=kind)
+        used = adoption(connection, every)
     counts = Counter(each.status for each in every)
-    decided = Decided(accepted=counts["accepted"], dismissed=counts["dismissed"], open=counts["open"])
+    decided = Decided(accepted=counts["accepted"], dismissed=counts["dismissed"], open=counts["open"], adoption=used)
     return [each for each in every if status in (None, each.status)], decided
+
+
+def adoption(connection: Connection, every: Sequence[StoredRecommendation]) -> Adoption | None:
+    """How far the models that were accepted are used, the last one of each feature; None where nothing tells it."""
+    chosen = {
+        each.recommendation.feature: each.recommendation.recommended
+        for each in sorted(every, key=lambda each: each.moved_at)
+        if each.status == "accepted" and each.recommendation.kind in ("model_substitution", "provider_switch")
+    }
+    try:
+        first, last = costing.window(connection, None, None)
+    except NothingYet:
+        return None
+    requests = served = 0
+    for feature, model in chosen.items():
+        for each in recommendation_evidence.served(connection, feature, first, last):
+            requests += each.requests
+            served += each.requests if same_model(each.model, model) else 0
+    return Adoption(requests=requests, served=served) if requests else None
 
 
 def shown(number: int) -> Shown:

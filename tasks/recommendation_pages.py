@@ -6,6 +6,7 @@ from pathlib import Path
 from evaluations.errors import NothingYet
 from evaluations.recommending.answers import Standing
 from tasks.publishing import write_report
+from tasks.recommendation_lists import adoption
 from tasks.settings import settings
 from tasks.store import recommendations
 from tasks.store.database import transaction
@@ -30,8 +31,10 @@ def publish_recommendations(first: date | None = None, last: date | None = None)
 def standing() -> Standing:
     """Everything that the page is made of."""
     with transaction() as connection:
+        every = tuple(recommendations.list_recommendations(connection))
         return Standing(
             answers=tuple(recommendations.latest_answers(connection)),
-            recommendations=tuple(recommendations.list_recommendations(connection)),
+            recommendations=every,
             ledger=tuple(recommendations.measurements(connection)),
+            adoption=adoption(connection, every),
         )

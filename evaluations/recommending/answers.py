@@ -168,6 +168,20 @@ def measured_text(projected: Recommendation, found: Measurement) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """How far accepted models are used: requests of their features in the last weeks, and those that they served."""
+
+    requests: int
+    served: int
+
+    @property
+    def text(self) -> str:
+        """In a sentence."""
+        share = percent(self.served / self.requests) if self.requests else "none"
+        return f"{share} of {count(self.requests, 'request')} of their features go to the models that were accepted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """All answers, what was recommended and became of it, and the ledger: what the page is made of."""
 
@@ -176,6 +190,8 @@ class Standing:
     recommendations: tuple[StoredRecommendation, ...]
     """All of them, the highest score first."""
     ledger: tuple[Measurement, ...] = ()
+    adoption: Adoption | None = None
+    """None where no model was accepted, or its features have no requests."""
 
     @property
     def open(self) -> tuple[StoredRecommendation, ...]:

@@ -200,6 +200,8 @@ def _first(found: Standing) -> tuple[Fact, ...]:
                 sentences=(f"Models of {', '.join(_name(each.feature) for each in untold[:4])}.", untold[0].problem),
             )
         )
+    if found.adoption is not None:
+        facts.append(Fact(label="Adopted", status=None, sentences=(_sentence(found.adoption.text),)))
     return tuple(facts)
 
 

@@ -202,6 +202,13 @@ async def test_an_accepted_one_is_measured_again_and_held_against_what_was_proje
     )
     # Twice as much was saved as projected, because twice as much was asked.
     assert measured.kept == "more"
+    _, decided = listed(None, None, None)
+    assert decided.adoption is not None
+    [(served, requests)] = rows(
+        store,
+        "SELECT count(*) FILTER (WHERE model = 'middle.jsonl'), count(*) FROM requests WHERE at >= '2026-05-04'",
+    )
+    assert (decided.adoption.served, decided.adoption.requests) == (served, requests)
     with transaction() as connection, pytest.raises(sqlalchemy.exc.DBAPIError, match="rows are added"):
         connection.execute(text("UPDATE savings_measurements SET realised = 0"))
 
