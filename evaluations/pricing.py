@@ -286,6 +286,11 @@ def names_of(model: str, region: str | None = None) -> list[str]:
     return [*(name.replace("/", f"/{region}/", 1) for name in names if "/" in name), *names]
 
 
+def same_model(one: str, other: str) -> bool:
+    """Whether two names may stand for one model: with its provider, or without."""
+    return bool({*names_of(one)} & {*names_of(other)})
+
+
 def full_name(model: str, provider: str | None) -> str:
     """The name by which prices are found.
 

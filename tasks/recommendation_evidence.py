@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from evaluations.errors import AssayError, NothingYet, unknown_name
 from evaluations.models import Model
-from evaluations.pricing import PriceBook, costs, names_of
+from evaluations.pricing import PriceBook, costs, same_model
 from evaluations.recommending.answers import Source
 from evaluations.recommending.evidence import Bench, Evidence, Offer, RetiredModel, UnknownModel, Workload
 from tasks import costing
@@ -173,11 +173,6 @@ def check_candidates(connection: Connection, found: Known, wanted: Sequence[str]
             )
         known.append(own)
     return tuple(known)
-
-
-def same_model(one: str, other: str) -> bool:
-    """Whether two names may stand for one model: with its provider, or without."""
-    return bool({*names_of(one)} & {*names_of(other)})
 
 
 def _names(production: Production | None) -> list[str]:

@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from evaluations.errors import AssayError, NothingYet, unknown_name
+from evaluations.pricing import same_model
 from evaluations.recommending.answers import Adoption, Measurement, Status, StoredRecommendation
 from evaluations.recommending.recommendation import ALIASES, KINDS
 from tasks import costing
-from tasks.recommendation_evidence import same_model
 from tasks.settings import settings
 from tasks.store import audit, recommendation_evidence, recommendations
 from tasks.store.database import transaction

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from evaluations.recommending.recommendation import Advice, Recommendation
+from evaluations.recommending.wastes import LEAST_SHARE
 from evaluations.wording import count, money, percent
 
 Source = Literal["live bundle", "selection", "most of the traffic", "named", "none"]
@@ -143,7 +144,8 @@ def sureness_text(found: Recommendation) -> str:
             f"the answer stays in {percent(found.stability.share)} of {count(found.stability.resamplings)} resamplings "
             f"(n = {count(found.n)})"
         )
-    return f"{percent(found.stability.share)} sure to matter (n = {count(found.n)})"
+    least = percent(LEAST_SHARE, trim=True)
+    return f"{percent(found.stability.share)} sure that it is {least} of the cost or more (n = {count(found.n)})"
 
 
 def next_step(found: StoredRecommendation) -> str:

@@ -150,7 +150,8 @@ def _verdict(found: Standing) -> Verdict:
     month = found.month
     of = f" of {money(month)}" if month else ""
     first = max(saving, key=lambda each: each.recommendation.savings.low).recommendation
-    return Verdict("good", head, f"{of}. The largest: {_name(first.title)}.")
+    which = f": {_name(first.title)}" if len(saving) == 1 else f". The largest: {_name(first.title)}"
+    return Verdict("good", head, f"{of}{which}.")
 
 
 def _total(found: Sequence[StoredRecommendation]) -> tuple[Decimal, Decimal]:
@@ -197,7 +198,10 @@ def _first(found: Standing) -> tuple[Fact, ...]:
             Fact(
                 label="Not compared",
                 status=Status(f"{len(untold)} of {len(found.answers)}", "warn", "wave"),
-                sentences=(f"Models of {', '.join(_name(each.feature) for each in untold[:4])}.", untold[0].problem),
+                sentences=(
+                    f"Models of {', '.join(_name(each.feature) for each in untold[:4])}.",
+                    _sentence(untold[0].problem),
+                ),
             )
         )
     if found.adoption is not None:
