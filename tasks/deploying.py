@@ -140,7 +140,7 @@ def propose(wish: Wish, now: datetime | None = None) -> Proposal:
     cost, unknown = _monthly(feature, bundle) if measured else (None, f"no request of {feature} is measured yet")
     cost_now = _monthly(feature, before)[0] if measured and before is not None else None
     with transaction() as connection:
-        around = _around(connection, bundle, feature, environment, now, cost, unknown, prompt)
+        checks = checks_of_bundle(connection, bundle, feature, environment, now, cost, unknown)
     return Proposal(
         feature=feature,
         environment=environment,
@@ -150,7 +150,7 @@ def propose(wish: Wish, now: datetime | None = None) -> Proposal:
         live=live,
         baseline=before if live is None else None,
         differences=differences(before, bundle),
-        checks=(*gated, *validate(bundle, around)),
+        checks=(*gated, *checks),
         monthly_cost=cost,
         monthly_cost_now=cost_now,
         cases=cases,
@@ -466,9 +466,8 @@ def changed_since(connection: Connection, found: StoredDeployment) -> str:
 
 def recheck(connection: Connection, found: StoredDeployment, now: datetime) -> tuple[Check, ...]:
     """The checks of a bundle as things are now; its cost is that which was approved."""
-    prompt = facts.prompt_of(connection, found.bundle.prompt)
     environment = environment_named(connection, found.environment)
-    around = _around(
+    return checks_of_bundle(
         connection,
         found.bundle,
         found.feature,
@@ -476,9 +475,21 @@ def recheck(connection: Connection, found: StoredDeployment, now: datetime) -> t
         now,
         found.monthly_cost,
         "as when it was asked for",
-        prompt,
     )
-    return validate(found.bundle, around)
+
+
+def checks_of_bundle(
+    connection: Connection,
+    bundle: Bundle,
+    feature: str,
+    environment: Environment,
+    now: datetime,
+    cost: Decimal | None,
+    unknown: str,
+) -> tuple[Check, ...]:
+    """What a bundle has to pass in an environment, however it gets there; `unknown` says why its cost is, if it is."""
+    prompt = facts.prompt_of(connection, bundle.prompt)
+    return validate(bundle, _around(connection, bundle, feature, environment, now, cost, unknown, prompt))
 
 
 def cancel(given: str, why: str) -> StoredDeployment:

@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 
 from evaluations.availability import ProviderHealth
 from evaluations.cost_scenarios import Terms, Workload, measured, monthly_cost
+from evaluations.deployment_checks import refusals
+from evaluations.deployments import Bundle
 from evaluations.errors import AssayError, NothingYet, unknown_name
 from evaluations.estimates import Estimate
 from evaluations.model_comparison import boards_of, measured_side
@@ -34,6 +36,7 @@ from evaluations.selection_specs import PolicySpec
 from reports.files import jsonable
 from tasks import costing
 from tasks.comparing import values_of
+from tasks.deploying import checks_of_bundle
 from tasks.documents import parse_document, read_document
 from tasks.flags import publish_flags
 from tasks.models import check_model, provider_healths, seed
@@ -108,7 +111,7 @@ def select_for(
             hold_flags(connection, environment.name)
             if chosen is None:
                 raise AssayError(f"nothing to publish. {selected.sentence}")
-            bundle = _bundle(connection, request.feature, environment, chosen.model)
+            bundle = _bundle(connection, request.feature, environment, chosen)
         stored = selections.save_selection(
             connection,
             NewSelection(
@@ -279,19 +282,39 @@ def _tell(connection: Connection, stored: StoredSelection, action: str) -> None:
     )
 
 
-def _bundle(connection: Connection, feature: str, environment: Environment, model: str) -> dict[str, Any]:
+def _bundle(connection: Connection, feature: str, environment: Environment, chosen: Candidate) -> dict[str, Any]:
     """What applications get: what is live, with the chosen model.
 
-    Raises AssayError where the environment asks for approvals and this bundle never went live there.
+    Raises AssayError where the environment asks for approvals and this bundle never went live there, and where it
+    does not pass what a deployment has to pass.
     """
+    model = chosen.model
     live = deployments.live_deployment(connection, feature, environment.name)
     control = next((each for each in latest_live(connection, environment.name) if each.spec.feature == feature), None)
     beneath = live.bundle.document if live else dict(control.spec.control.bundle) if control else {}
     bundle = {**beneath, "model": model}
-    if environment.approvals_required and bundle not in _was_live(connection, feature, environment.name):
+    was_live = bundle in _was_live(connection, feature, environment.name)
+    if environment.approvals_required and not was_live:
         raise AssayError(
             f"{environment.name} asks for approval, and {model} was never live there with this prompt and these "
             f"parameters: deploy it once by `assay deploy`, then a selection may choose it."
+        )
+    if "prompt" not in bundle:
+        if environment.validated_only:
+            raise AssayError(
+                f"nothing of {feature} is live in {environment.name}, so there is no prompt that {model} was checked "
+                "with: deploy a bundle by `assay deploy`, then a selection may change its model."
+            )
+        return bundle
+    found = checks_of_bundle(
+        connection, Bundle.read(bundle), feature, environment, datetime.now(UTC), chosen.month, "unpriced"
+    )
+    # What somebody waived when it was deployed is not asked again.
+    refused = [check for check in refusals(found) if not (check.waivable and was_live)]
+    if refused:
+        raise AssayError(
+            f"{model} may not take over {feature} in {environment.name}: "
+            f"{'; '.join(check.says for check in refused)}. `assay deploy` takes it through its checks."
         )
     return bundle
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy.exc
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from evaluations.deployments import Bundle
 from evaluations.errors import AssayError
@@ -171,6 +171,28 @@ async def test_the_command_says_why_and_ends_with_a_code(folders: Path) -> None:
         assert (refused.code, wanted in refused.err) == (2, True), refused.err
 
 
+async def test_a_bundle_whose_suite_failed_does_not_take_over(folders: Path) -> None:
+    """A switch of a feature's model goes through the gates, whoever asks for it."""
+    suite = write_models(folders / "colours", RIGHT)
+    suite.write_text(suite.read_text().replace("pass_rate: 0,", "pass_rate: 0.999,"))
+    await finished(suite)
+    with transaction() as connection:
+        deployed(
+            connection,
+            Bundle(prompt="plain@1.0.0", model="replay/large.jsonl"),
+            feature="colouring",
+            environment="development",
+        )
+    with pytest.raises(AssayError, match="may not take over colouring in development: suite colours"):
+        select_for(asked(), publish=True)
+    with transaction() as connection:
+        assert latest_selection(connection) is None
+
+
+def latest_selection(connection: Connection) -> str | None:
+    return connection.execute(text("SELECT model FROM selections ORDER BY id DESC LIMIT 1")).scalar_one_or_none()
+
+
 # By night
 
 
@@ -281,3 +303,9 @@ async def test_the_registrys_checks_probes_and_measured_use_cases_decide_who_may
         assert (check.holds, "key: a key of" in check.said) == (False, True)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
     assert select_for(production).selected.sentence.startswith(f"{GPT} for colouring")
+    with pytest.raises(AssayError, match="production asks for approval"):
+        select_for(production, publish=True)
+    with transaction() as connection:
+        connection.execute(text("UPDATE environments SET approvals_required = 0"))
+    with pytest.raises(AssayError, match="nothing of colouring is live in production"):
+        select_for(production, publish=True)
