@@ -74,21 +74,21 @@ def recommend() -> None:
     """
 
 
-@recommend.command()
+@recommend.command(short_help="Another model for the one in use, the cheapest first.")
 @_asked
 def alternatives(as_json: bool, **given: Any) -> None:
     """What could do the work of FEATURE instead of the model in use, the cheapest first."""
     _tell(_ask("alternatives", **given), as_json)
 
 
-@recommend.command("use-case")
+@recommend.command("use-case", short_help="The best measured model that meets every limit.")
 @_asked
 def use_case(as_json: bool, **given: Any) -> None:
     """The best measured model for FEATURE that meets every limit, whatever is in use."""
     _tell(_ask("use_case", **given), as_json)
 
 
-@recommend.command()
+@recommend.command(short_help="The best measured model within a budget.")
 @click.option("--budget", type=Money(), required=True, help="US dollars a month, held against the upper ends.")
 @_asked
 def budget(budget: Decimal, as_json: bool, **given: Any) -> None:
@@ -96,7 +96,7 @@ def budget(budget: Decimal, as_json: bool, **given: Any) -> None:
     _tell(_ask("budget", budget=budget, **given), as_json)
 
 
-@recommend.command()
+@recommend.command(short_help="One model for each feature.")
 @click.argument("features", nargs=-1)
 @click.option("--budget", type=Money(), help="US dollars a month of all features together, at the upper ends.")
 @click.option("--goal", type=click.Choice(["quality", "cost"]), default="quality", show_default=True)
@@ -161,7 +161,7 @@ def mix(
         click.echo(f"Left out: {why}")
 
 
-@recommend.command()
+@recommend.command(short_help="A cheap model first, the strong one where it pays.")
 @click.argument("feature")
 @click.option(
     "--loss",
@@ -197,7 +197,7 @@ def routing(feature: str, loss: float, requests: float | None, environment: str,
     click.echo(_marked(f"Keep one model: {rule} {worth} and {saves}.", found.sample_data))
 
 
-@recommend.command()
+@recommend.command(short_help="Money that brings nothing.")
 @click.argument("feature", required=False)
 @_ENVIRONMENT
 @_JSON
@@ -224,7 +224,7 @@ def waste(feature: str | None, environment: str, as_json: bool) -> None:
             click.echo(f"  Not told: {untold}")
 
 
-@recommend.command("all")
+@recommend.command("all", short_help="Ask everything, and write down what is new.")
 @click.argument("feature", required=False)
 @click.option(
     "--margin",
@@ -429,7 +429,7 @@ def _row(each: "StoredRecommendation") -> str:
     )
 
 
-@recommendations.command()
+@recommendations.command(short_help="The evidence behind one, and its history.")
 @click.argument("number", type=click.IntRange(1, 2**62))
 @_JSON
 def show(number: int, as_json: bool) -> None:
@@ -454,7 +454,7 @@ def show(number: int, as_json: bool) -> None:
         click.echo(f'Decide: assay recommendations accept {each.id} --why "…", or dismiss')
 
 
-@recommendations.command()
+@recommendations.command(short_help="Accept one; it is measured after 30 days.")
 @click.argument("number", type=click.IntRange(1, 2**62))
 @click.option("--why", required=True, help="Written beside the decision.")
 def accept(number: int, why: str) -> None:
@@ -467,7 +467,7 @@ def accept(number: int, why: str) -> None:
     click.echo(f"Do it: {next_step(found)}")
 
 
-@recommendations.command()
+@recommendations.command(short_help="Dismiss one; it is told again on other evidence.")
 @click.argument("number", type=click.IntRange(1, 2**62))
 @click.option("--why", required=True, help="Written beside the decision.")
 def dismiss(number: int, why: str) -> None:
@@ -478,7 +478,7 @@ def dismiss(number: int, why: str) -> None:
     click.echo(f"Dismissed: {found.recommendation.title}. It is told again on other evidence alone.")
 
 
-@recommendations.command()
+@recommendations.command(short_help="What was to be saved, and what was.")
 @_JSON
 def savings(as_json: bool) -> None:
     """The ledger of savings: what accepted recommendations were to save, and what they did."""

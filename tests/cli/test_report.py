@@ -1,5 +1,6 @@
 """assay report and assay demo as a person uses them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,17 @@ def test_the_demo_ends_at_pages_about_its_traffic_and_lands_nothing_twice(store:
     env = {"ASSAY_REPORTS": str(tmp_path / "reports")}
     first = assay("demo", env=env)
     assert first.code == 0, first.err
-    for page in ("overview", "spend", "customer"):
+    for page in ("overview", "spend", "customer", "recommendations"):
         assert f"{page}: {tmp_path / 'reports' / page}.html" in first.out
         assert "<title>Sample data: " in (tmp_path / "reports" / f"{page}.html").read_text()
     [[requests]] = rows(store, "SELECT count(*) FROM requests")
     assert f"{requests:,} made-up requests" in first.out
-    assert assay("demo", env=env).code == 0
+    told = json.loads((tmp_path / "reports" / "recommendations.json").read_text())["recommendations"]
+    best = told[0]["recommendation"]
+    assert best["title"] == "Cache the beginnings of prompts (summaries)"
+    assert best["savings"]["share_low"] >= 0.2
+    assert best["title"] in first.out
+    again = assay("demo", env=env)
+    assert (again.code, f"0 new recommendations, {len(told)} as before" in again.out) == (0, True), again.err
     assert rows(store, "SELECT count(*) FROM requests") == [(requests,)]
+    assert rows(store, "SELECT count(*) FROM recommendations") == [(len(told),)]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,9 @@ from sqlalchemy import text
 
 from evaluations.deployments import Bundle
 from evaluations.errors import AssayError, NothingYet
-from evaluations.recommending.evidence import NoIncumbentData, NothingFeasible
+from evaluations.model_changes import model_changes
+from evaluations.models import Model
+from evaluations.recommending.evidence import NoIncumbentData, NothingFeasible, RetiredModel
 from evaluations.roi import DAYS_A_MONTH
 from tasks.recommendation_lists import decide, ledger, listed, shown
 from tasks.recommendation_pages import publish_recommendations
@@ -24,6 +27,7 @@ from tasks.selecting import SelectionRequest, select_for
 from tasks.settings import settings
 from tasks.store.audit import entries
 from tasks.store.database import transaction
+from tasks.store.models import apply_changes
 from tests.cli.commands import assay_here, rows
 from tests.deployments import deployed
 from tests.landed import a_request, land
@@ -290,6 +294,22 @@ async def test_bad_input_is_named_and_ends_with_2(folders: Path) -> None:
     for arguments, said in BAD:
         result = assay_here(*arguments)
         assert (result.code, said in result.err) == (2, True), result.err
+
+
+async def test_a_retired_model_is_refused_as_a_candidate_and_never_recommended(folders: Path) -> None:
+    await finished(write_models(folders / "colours", SAME, cases=120))
+    gone = Model(
+        name="replay/middle.jsonl", provider="replay", mode="chat", retires_on=date(2026, 1, 1), successor="replay/new"
+    )
+    with transaction() as connection:
+        apply_changes(connection, model_changes({}, {gone.name: gone}, date(2026, 1, 2)), "test", quiet=True)
+    asked = Ask(margin=0.05, incumbent="replay/large.jsonl", requests=1000)
+    answer = advise("colouring", asked)
+    assert answer.advice is not None
+    assert answer.advice.best is None
+    assert {each.model: each.reason for each in answer.advice.excluded}[gone.name] == "retired"
+    with pytest.raises(RetiredModel, match="no longer served since 2026-01-01; its successor is replay/new"):
+        advise("colouring", replace(asked, wanted=(gone.name,)))
 
 
 async def test_commands_tell_in_words_and_in_json_the_same(folders: Path) -> None:
