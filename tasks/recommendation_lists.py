@@ -119,7 +119,7 @@ def decide(number: int, to: Status, why: str) -> StoredRecommendation:
         raise AssayError('a decision has a reason: --why "…".')
     actor = settings().actor
     with transaction() as connection:
-        found = recommendations.find_recommendation(connection, number)
+        found = recommendations.find_recommendation(connection, number, to_move=True)
         recommendations.move(connection, number, to, why, actor)
         audit.record(
             connection,

@@ -123,10 +123,13 @@ def move(connection: Connection, recommendation_id: int, to: Status, why: str, a
         raise AssayError(f"{diagnostics.message_primary}.") from problem
 
 
-def find_recommendation(connection: Connection, recommendation_id: int) -> StoredRecommendation:
-    """Raises AssayError when there is none of that number."""
+def find_recommendation(
+    connection: Connection, recommendation_id: int, *, to_move: bool = False
+) -> StoredRecommendation:
+    """Raises AssayError when there is none of that number. `to_move` lets nobody else move it until the end."""
+    locked = "FOR UPDATE" if to_move else ""
     row = connection.execute(
-        text(f"SELECT {_COLUMNS} FROM recommendations WHERE id = :id FOR UPDATE"), {"id": recommendation_id}
+        text(f"SELECT {_COLUMNS} FROM recommendations WHERE id = :id {locked}"), {"id": recommendation_id}
     ).one_or_none()
     if row is None:
         last = connection.execute(text("SELECT max(id) FROM recommendations")).scalar_one()
