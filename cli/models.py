@@ -300,7 +300,7 @@ def claims(names: tuple[str, ...], as_json: bool) -> None:
     A claim holds when all of the measured interval is within it, does not when all of it is worse, and is open
     otherwise, and while fewer than 30 requests or cases were measured.
     """
-    from evaluations.claims import check_claims, with_claims
+    from evaluations.claims import OUTCOMES, check_claims, with_claims
     from reports.files import jsonable
     from tasks.models import known, registry
     from tasks.store.database import transaction
@@ -310,6 +310,7 @@ def claims(names: tuple[str, ...], as_json: bool) -> None:
         registered = registry(connection)
         wanted = [find_model(connection, name) for name in names] or with_claims(registered.values())
         found = [each for one in known(connection, wanted) for each in check_claims(one.model, one.performed)]
+    found.sort(key=lambda each: OUTCOMES.index(each.outcome))
     if as_json:
         click.echo(json.dumps([{**jsonable(each), "sentence": each.sentence} for each in found]))
         return
@@ -341,11 +342,12 @@ def configs(config: str | None, limit: int, as_json: bool) -> None:
     elif not found:
         click.echo("No run was planned yet. Try: assay run sample")
     else:
-        click.echo(f"{'id':<10}{'label':<24}{'model':<44}{'runs':>6}  {'last used':<18}settings")
+        label, model = (2 + max(len(getattr(each.spec, name)) for each in found) for name in ("name", "model"))
+        click.echo(f"{'id':<10}{'label':<{label}}{'model':<{model}}{'runs':>6}  {'last used':<18}settings")
         for each in found:
             used = f"{each.used_at:%Y-%m-%d %H:%M}" if each.used_at else "-"
             click.echo(
-                f"{str(each.id)[:8]:<10}{each.spec.name:<24}{each.spec.model:<44}{each.runs:>6}  {used:<18}"
+                f"{str(each.id)[:8]:<10}{each.spec.name:<{label}}{each.spec.model:<{model}}{each.runs:>6}  {used:<18}"
                 f"{_settings_of(each.spec) or '-'}"
             )
 

@@ -63,6 +63,8 @@ class CheckedClaim:
     @property
     def sentence(self) -> str:
         """Both in one line."""
+        if self.measured is None:
+            return f"{self.about}: declared {self.declared}; not measured"
         by = f" by {self.measured_by}" if self.measured_by else ""
         return f"{self.about}: declared {self.declared}; measured {self.found}{by}: {self.outcome}"
 

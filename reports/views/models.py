@@ -518,7 +518,7 @@ def _provider_row(line: ProviderLine, cost: str) -> tuple[Cell, ...]:
 
 def _suits(found: ModelsOverview) -> Table:
     scores = [(model, each) for model in found.catalogue for each in best_scores(model.use_cases)]
-    scores.sort(key=lambda pair: (pair[1].use_case, pair[1].origin == "declared", -pair[1].score, pair[0].name))
+    scores.sort(key=lambda pair: (pair[1].origin == "declared", pair[1].use_case, -pair[1].score, pair[0].name))
     return Table(
         caption="What models suit",
         columns=(
@@ -565,7 +565,7 @@ def _claims(found: ModelsOverview) -> Table:
                 Cell(one_line(each.model, 70)),
                 Cell(one_line(each.about, 60)),
                 Cell(each.declared),
-                Cell(each.found, note=one_line(each.measured_by)),
+                Cell("–" if each.measured is None else each.found, note=one_line(each.measured_by)),
                 Cell("", status=Status(*CLAIMED[each.outcome])),
                 Cell(one_line(each.source)),
             )
