@@ -17,18 +17,20 @@ from evaluations.errors import AssayError, unknown_name
 Kind = Literal["apprise", "webhook"]
 EVENTS: Mapping[str, str] = {
     "experiment.decided": "was decided",
-    "deployment.asked": "is to go live and waits for approval",
-    "deployment.approved": "was approved",
-    "deployment.rejected": "was rejected",
-    "deployment.advanced": "has a larger share of the traffic",
-    "deployment.promoted": "is live for all",
-    "deployment.rolled_back": "was taken out of the traffic",
-    "deployment.failed": "failed",
+    "deployment.asked": "is to get another bundle",
+    "deployment.approved": "is to get another bundle: approved",
+    "deployment.rejected": "is to get another bundle: rejected",
+    "deployment.advanced": "has a bundle on a larger share of the traffic",
+    "deployment.promoted": "has another bundle, live for all",
+    "deployment.rolled_back": "has a bundle less: it was taken out of the traffic",
+    "deployment.failed": "does not get the bundle that was asked for",
     "feature.rolled_back": "is back on an earlier bundle",
-    "role.granted": "got a role",
-    "role.revoked": "lost a role",
+    "role.granted": "has a role more",
+    "role.revoked": "has a role less",
 }
 """What is told of, with its verb."""
+TEST = "channel.tested"
+"""No event, but a person who tries a channel."""
 MOST_ATTEMPTS = 8
 """After so many a delivery is dead until a person has it tried again: one to two hours after the event."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 3600.0
@@ -65,13 +67,16 @@ class Message:
 def message(event: Event) -> Message:
     """An event in words."""
     where = f" in {plain(event.environment)}" if event.environment else ""
-    about = plain(event.feature or event.target)
+    about = plain(event.feature or event.target.partition(":")[2])
     if event.name.startswith("experiment."):
         about, where = plain(event.target.partition(":")[2]), f" of {about}{where}"
+    verb = "is tried: nothing happened" if event.name == TEST else EVENTS.get(event.name, event.name)
+    if event.facts.get("to") == "pending_approval":
+        verb += ", and waits for approval"
     sample = "[sample data] " if event.sample_data else ""
     lines = [f"{label}: {said}" for label, said in _told(event) if said]
     lines.append(f"{event.at:%Y-%m-%d %H:%M} UTC, event {event.key}")
-    return Message(f"{sample}{about}{where} {EVENTS.get(event.name, event.name)}", "\n".join(lines))
+    return Message(f"{sample}{about}{where} {verb}", "\n".join(lines))
 
 
 def _told(event: Event) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from evaluations.errors import AssayError
-from evaluations.notifications import Event, as_json, message, wait_after
+from evaluations.notifications import TEST, Event, as_json, message, wait_after
 from evaluations.wording import count
 from tasks.delivering import post_signed
 from tasks.settings import settings
@@ -101,11 +101,11 @@ def send_test(channel: Channel) -> None:
     """Try a channel with an event that says it is one. Raises AssayError when it is not taken."""
     event = Event(
         key=uuid4(),
-        name="channel.tested",
+        name=TEST,
         target=f"channel:{channel.name}",
         feature=None,
         environment=None,
-        why="a test of this channel; nothing happened",
+        why="to see whether it takes messages",
         facts={},
         sample_data=False,
         actor=settings().actor,

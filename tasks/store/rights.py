@@ -171,6 +171,9 @@ def guard(connection: Connection) -> None:
     """Give every table the triggers that ask for its role, and let nobody mislead any trigger. Safe to repeat."""
     _settle(connection)
     columns = _columns(connection)
+    # Whoever is not the owner of the tables, told by its number: a changed name changes nothing.
+    owner = connection.execute(text("SELECT relowner FROM pg_class WHERE oid = 'role_grants'::regclass")).scalar_one()
+    guarded = f"WHEN (NOT pg_has_role(session_user, {owner}::oid, 'MEMBER'))"
     for table, rights in RIGHTS.items():
         if table not in columns:
             continue
@@ -181,7 +184,7 @@ def guard(connection: Connection) -> None:
         if rights.scoped:
             _trigger(connection, table, "role_scope", "INSERT OR UPDATE OR DELETE", "ROW", arguments)
         if "actor" in columns[table]:
-            _trigger(connection, table, "actor_of_session", "INSERT OR UPDATE", "ROW", "")
+            _trigger(connection, table, "actor_of_session", "INSERT OR UPDATE", "ROW", "", when=guarded)
 
 
 def _settle(connection: Connection) -> None:
@@ -212,12 +215,14 @@ def _settle(connection: Connection) -> None:
     )
 
 
-def _trigger(connection: Connection, table: str, function: str, events: str, each: str, arguments: str) -> None:
+def _trigger(
+    connection: Connection, table: str, function: str, events: str, each: str, arguments: str, when: str = ""
+) -> None:
     # Its name decides when it fires: actor_of_session before every trigger that reads the actor.
     connection.execute(
         text(
             f"CREATE OR REPLACE TRIGGER {function} BEFORE {events} ON {table} "
-            f"FOR EACH {each} EXECUTE FUNCTION {function}({arguments})"
+            f"FOR EACH {each} {when} EXECUTE FUNCTION {function}({arguments})"
         )
     )
 
