@@ -221,8 +221,8 @@ _SCOPE = """
         RETURN coalesce(NEW, OLD);
     END $$
 """
-# A login that is not the owner writes under its own name, whatever its client says. The owner's writes do not come here:
-# a condition of the trigger sees to it, which costs a bulk of rows next to nothing.
+# A login that is not the owner writes under its own name, whatever its client says. The owner's writes do not come
+# here: a condition of the trigger sees to it, which costs a bulk of rows next to nothing.
 _SESSION = """
     CREATE FUNCTION actor_of_session() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
