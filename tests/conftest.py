@@ -1,6 +1,6 @@
 """What tests share: a real embedded PostgreSQL and Prefect server for the session, an empty database for each test."""
 
-import itertools
+import contextlib
 import json
 import os
 import shutil
@@ -21,9 +21,9 @@ from tasks.settings import settings
 from tasks.store import database
 from tasks.store.embedded import embedded_url, stop
 from tasks.store.migrations.run import upgrade
+from tests.databases import Databases
 from tests.ports import free_port
 
-_numbers = itertools.count(1)
 _WHOLE_PLATFORMS = ("tests/cli/test_platform", "tests/flows/test_deployments")
 """Files that bring up a server, a worker and flow runs of their own and take turns: two at once want four cores."""
 
@@ -74,8 +74,11 @@ def template_url(home: Path) -> str:
     """A migrated database that tests copy."""
     url = embedded_url(home)
     with psycopg.connect(url, autocommit=True) as connection:
-        # It outlives no power failure, and need not wait for the disk; every test makes a database and drops it.
+        # It outlives no power failure, and need not wait for the disk.
         connection.execute("ALTER SYSTEM SET fsync = off")
+        # Half the time of a copy by blocks, where the kernel copies files by itself.
+        with contextlib.suppress(psycopg.errors.InvalidParameterValue):
+            connection.execute("ALTER SYSTEM SET file_copy_method = clone")
         connection.execute("SELECT pg_reload_conf()")
     engine = database.engine_for(url)
     upgrade(engine)
@@ -83,20 +86,20 @@ def template_url(home: Path) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def databases(template_url: str) -> Databases:
+    return Databases(template_url)
+
+
 @pytest.fixture
-def store(template_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def store(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of a database of the test's own, migrated and empty, which `engine()` and all tasks use."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    server = template_url.replace("/assay?", "/postgres?")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE assay")
-    url = template_url.replace("/assay?", f"/{name}?")
+    url = databases.lend()
     monkeypatch.setenv("ASSAY_DATABASE_URL", url)
     _forget()
     yield url
     _forget()
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    databases.take_back(url)
 
 
 @pytest.fixture
