@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, event
 
@@ -31,6 +32,14 @@ from tests.deployments import NEW, OLD, approve, deployed
 QUICK = Policy(window_s=60, least_units=0)
 """Windows of a minute that need nobody: what is tested here is not the watch."""
 MINUTE = timedelta(seconds=61)
+_MAY_ADVANCE = """
+    SELECT FROM deployments d WHERE d.status IN ('pending', 'deploying') OR d.status = 'deployed' AND EXISTS (
+        SELECT FROM deployment_steps s WHERE s.deployment_id = d.id AND s.ended_at IS NULL)
+"""
+_OF_A_DEPLOYMENT = (
+    "live_bundles", "deployment_approvals", "deployment_looks", "deployment_steps", "deployment_events",
+    "flag_deliveries",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +70,16 @@ def drive(feature: str) -> None:
     for minutes in range(4):
         advance(asked.id, now + minutes * MINUTE)
     roll_back(feature, why="tested")
+
+
+def forget(store: str) -> None:
+    """Take out what earlier kills left, past all triggers: every look reads and publishes all there is, and the
+    thousandth kill shall cost what the first one does. The audit log stays, one chain through all of them.
+    """
+    with psycopg.connect(store) as raw:
+        raw.execute("SET session_replication_role = replica")
+        for table in (*_OF_A_DEPLOYMENT, "deployments"):
+            raw.execute(f"DELETE FROM {table}")
 
 
 class Boundaries:
@@ -122,6 +141,7 @@ def check(store: str, feature: str) -> None:
 
 
 def survives(store: str, feature: str, fatal: int) -> None:
+    forget(store)
     ready(feature)
     assert driven(feature, fatal) is None, f"{fatal} was not reached"
     check(store, feature)
@@ -131,6 +151,8 @@ def survives(store: str, feature: str, fatal: int) -> None:
         assert not advanced.failed, advanced.failed
         mend_flags()
         check(store, feature)
+        if not rows(store, _MAY_ADVANCE):
+            break
     assert is_current("production")
     roll_back(feature, to=OLD.prompt, why="tested")
     check(store, feature)
@@ -154,12 +176,12 @@ def test_killed_at_some_boundaries_one_bundle_is_live_and_the_next_look_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_killed_at_every_boundary_three_times_one_bundle_is_live_and_the_next_look_goes_on(store: str) -> None:
+@pytest.mark.parametrize("time", range(1, 4))
+def test_killed_at_every_boundary_one_bundle_is_live_and_the_next_look_goes_on(store: str, time: int) -> None:
     ready("uninterrupted")
     boundaries = driven("uninterrupted", None)
     assert boundaries is not None
     for fatal in range(1, boundaries):
-        for again in range(3):
-            survives(store, f"killed-{fatal}-{again}", fatal)
+        survives(store, f"killed-{fatal}-{time}", fatal)
     with transaction() as connection:
         assert verify_chain(connection).broken_at is None
