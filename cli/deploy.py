@@ -370,6 +370,8 @@ def _tell_preview(proposal: "Proposal") -> None:
         )
         for changed in cases.changed[:10]:
             click.echo(f"    {changed.case_id}: {changed.before} -> {changed.after}")
+    elif proposal.replay:
+        click.echo(f"  cases: {proposal.replay}")
     for check in proposal.checks:
         click.echo(f"  {check.level:<7}{check.name}: {check.says}")
     shares = " -> ".join(f"{share}%" for share in proposal.policy.steps)
@@ -396,6 +398,7 @@ def _preview_json(proposal: "Proposal") -> dict[str, Any]:
             "cases": proposal.cases.cases,
             "changed": [[each.case_id, each.before, each.after] for each in proposal.cases.changed],
         },
+        "replay": proposal.replay or None,
         "checks": [each.document for each in proposal.checks],
         "policy": proposal.policy.document,
         "sample_data": proposal.sample_data,

@@ -171,6 +171,23 @@ def differences(before: Bundle | None, after: Bundle) -> tuple[Difference, ...]:
     )
 
 
+def replay(before: Bundle, after: Bundle, suite: str | None) -> str:
+    """How to ask the same cases with both bundles, so that it can be told whose verdict changes.
+
+    Requests of production are kept without what was said in them: what is asked again are the cases of a suite, the one
+    of that name if a run of the feature had one.
+    """
+    models = " ".join(f"-m {each}" for each in dict.fromkeys((before.model, after.model)))
+    prompts = " ".join(f"--prompt {each}" for each in dict.fromkeys((before.prompt, after.prompt)))
+    sets = {json.dumps(_plain(each.parameters), sort_keys=True): dict(each.parameters) for each in (before, after)}
+    given = json.dumps(list(sets.values()), ensure_ascii=False)
+    whose = "a suite of the feature" if suite is None else f"suite {suite}"
+    return (
+        f"no run asked the same cases with both bundles; with `parameters: {given}` in {whose} it is: "
+        f"assay run SUITE.yaml {models} {prompts}"
+    )
+
+
 def _flat(bundle: Bundle) -> dict[str, Any]:
     return {
         "prompt": bundle.prompt,

@@ -8,13 +8,14 @@ goes on from what was committed.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection
 
 from evaluations.deployment_checks import (
@@ -26,10 +27,11 @@ from evaluations.deployment_checks import (
     refusals,
     validate,
 )
-from evaluations.deployments import Bundle, Difference, Policy, differences
+from evaluations.deployments import Bundle, Difference, Policy, differences, replay
 from evaluations.errors import AssayError
 from evaluations.models import Environment
-from evaluations.specs import SECRET_KEY, SECRET_VALUE, scalars
+from evaluations.prompt_changes import diff_lines, prompt_lines
+from evaluations.specs import SECRET_KEY, SECRET_VALUE, PromptSpec, scalars
 from tasks.costing import CostQuestion, cost_of
 from tasks.documents import read_document
 from tasks.flags import publish_flags
@@ -57,6 +59,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "together_ai": ("TOGETHERAI_API_KEY", "TOGETHER_API_KEY"),
 }
 """Variables of the providers whose key is not simply NAME_API_KEY."""
+SIGNS = {"same": " ", "gone": "-", "new": "+", "gap": "@@ "}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,8 @@ class Proposal:
     monthly_cost_now: Decimal | None
     """Of what is live, projected the same way."""
     cases: CaseChanges | None
+    suite: str | None
+    """The suite of the feature that ran last, whose cases can be asked again."""
     prompt_diff: tuple[str, ...]
     policy: Policy
     prompt_hash: str | None
@@ -96,6 +101,11 @@ class Proposal:
     @property
     def before(self) -> Bundle | None:
         return self.live.bundle if self.live is not None else self.baseline
+
+    @property
+    def replay(self) -> str:
+        """What would show the cases whose verdict changes; empty where a run has shown them, or nothing is live."""
+        return "" if self.cases is not None or self.before is None else replay(self.before, self.bundle, self.suite)
 
     @property
     def refused(self) -> tuple[Check, ...]:
@@ -135,6 +145,7 @@ def propose(wish: Wish, now: datetime | None = None) -> Proposal:
         prompt = facts.prompt_of(connection, bundle.prompt)
         sample = facts.is_sample(connection, None if experiment is None else experiment.id, feature)
         cases = None if before is None else facts.changed_cases(connection, before, bundle)
+        suite = facts.suite_of(connection, feature)
         diff = prompt_diff(connection, before, prompt)
         measured = facts.demand_of(connection, feature, now - HISTORY).requests
     cost, unknown = _monthly(feature, bundle) if measured else (None, f"no request of {feature} is measured yet")
@@ -154,6 +165,7 @@ def propose(wish: Wish, now: datetime | None = None) -> Proposal:
         monthly_cost=cost,
         monthly_cost_now=cost_now,
         cases=cases,
+        suite=suite,
         prompt_diff=diff,
         policy=wish.policy,
         prompt_hash=None if prompt is None else prompt[0],
@@ -284,20 +296,15 @@ def _around(
 def prompt_diff(
     connection: Connection, before: Bundle | None, after: tuple[str, Mapping[str, Any]] | None
 ) -> tuple[str, ...]:
-    """The lines of the prompt that change, where the store has both."""
-    import difflib
-
+    """The lines of the prompt that change, where the store has both: each with its sign, @@ where some are left out."""
     old = None if before is None else facts.prompt_of(connection, before.prompt)
     if old is None or after is None or old[0] == after[0]:
         return ()
-    found = difflib.unified_diff(_lines(old[1]), _lines(after[1]), "before", "after", lineterm="", n=1)
-    return tuple(line for line in found if not line.startswith(("---", "+++")))
+    return tuple(f"{SIGNS[line.kind]}{line.text}" for line in diff_lines(_lines(old[1]), _lines(after[1])))
 
 
-def _lines(spec: Mapping[str, Any]) -> list[str]:
-    texts = [spec.get("system") or "", spec.get("user") or ""]
-    texts += [f"{each.get('role')}: {each.get('content')}" for each in spec.get("messages") or []]
-    return [line for text in texts if text for line in text.splitlines()]
+def _lines(spec: Mapping[str, Any]) -> Sequence[str]:
+    return prompt_lines(PromptSpec.model_validate_json(orjson.dumps(spec)))
 
 
 # Asking for it

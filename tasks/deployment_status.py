@@ -1,7 +1,7 @@
 """Where a deployment stands: its life, approvals, windows, last looks, and what the change did beside its control."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -86,6 +86,40 @@ class Standing:
             "impact": [each.as_json() for each in self.impact],
             "sample_data": found.sample_data,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A deployment that goes on when a person says something."""
+
+    says: str
+    commands: tuple[str, ...]
+    """What that person may type."""
+
+
+def waiting_for_people(connection: Connection, now: datetime) -> list[Waiting]:
+    """Deployments that no look takes further: they want an approval, or their canary proves nothing, or it harms and
+    does not go back by itself."""
+    found = (stored.deployment_of(connection, each) for each in stored.to_advance(connection))
+    return [each for each in (_waits(connection, deployment, now) for deployment in found) if each is not None]
+
+
+def _waits(connection: Connection, found: StoredDeployment, now: datetime) -> Waiting | None:
+    where = f"deployment {found.name} of {found.feature} in {found.environment}"
+    if found.status == "pending_approval":
+        says = f"{where} waits since {_when(found.recorded_at)} for an approval, not of {found.actor}"
+        return Waiting(says, (f"assay deploy approve {found.name}", f"assay deploy reject {found.name} --why WHY"))
+    window = next((each for each in stored.steps_of(connection, found.id) if each.ended_at is None), None)
+    looks = stored.looks_of(connection, found.id, limit=1)
+    if window is None or not looks or looks[0].step != window.step:
+        return None
+    rollback = f"assay rollback {found.feature} --environment {found.environment} --why WHY"
+    if looks[0].verdict == "roll_back":
+        return Waiting(f"{where} harms, and does not go back by itself: {looks[0].sentence}", (rollback,))
+    if looks[0].verdict != "fine" and now >= window.began_at + timedelta(seconds=found.policy.window_s):
+        promote = f"assay deploy promote {found.name} --why WHY"
+        return Waiting(f"{where}: its window is over, and nothing is proven. {looks[0].sentence}", (promote, rollback))
+    return None
 
 
 def _when(at: datetime) -> str:

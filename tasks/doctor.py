@@ -362,6 +362,40 @@ def scores(sight: Sight) -> Iterator[Finding]:
     yield Finding("problem", "scores", found, mend)
 
 
+def flags(sight: Sight) -> Iterator[Finding]:
+    """What applications read is what the database says, in every environment that has flags."""
+    from tasks.flags import FILE_STATES, file_state
+    from tasks.store.deployments import environments_in_use
+    from tasks.store.soundness import reading
+
+    assert sight.store is not None
+    folder = sight.given.flags_folder
+    with reading(sight.store) as connection:
+        found = {each: file_state(connection, each, folder) for each in environments_in_use(connection)}
+    wrong = {environment: state for environment, state in found.items() if state != "current"}
+    for environment, state in wrong.items():
+        mend = f"assay deploy publish --environment {environment}"
+        yield Finding("problem", "flags", f"{folder / environment}.json {FILE_STATES[state]}", (mend,))
+    if not wrong:
+        yield Finding("ok", "flags", f"of {count(len(found), 'environment')}, as the database says")
+
+
+def waiting(sight: Sight) -> Iterator[Finding]:
+    """No deployment stands still until a person says something."""
+    from tasks.deployment_status import waiting_for_people
+    from tasks.store.soundness import reading
+
+    assert sight.store is not None
+    with reading(sight.store) as connection:
+        found = waiting_for_people(connection, sight.now)
+    for each in found[:NAMED_AT_MOST]:
+        yield Finding("warning", "deployments", each.says, each.commands)
+    if len(found) > NAMED_AT_MOST:
+        yield Finding("warning", "deployments", f"{len(found) - NAMED_AT_MOST} more wait", ("assay deploy list",))
+    if not found:
+        yield Finding("ok", "deployments", "none waits for a person")
+
+
 def _runs(number: int) -> str:
     return "1 run has" if number == 1 else f"{count(number)} runs have"
 
@@ -469,5 +503,7 @@ CHECKS = (
     Check("unfinished runs", halfway_runs, needs="store"),
     Check("reserved money", budgets, needs="store"),
     Check("scores", scores, needs="store"),
+    Check("flags", flags, needs="store"),
+    Check("deployments", waiting, needs="store"),
     Check("schedules", schedules, needs="server"),
 )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -18,7 +19,7 @@ from evaluations.errors import InfrastructureError
 from evaluations.flags import Arm, Canary, Flag, Live, Selection, Sources, Split, flag_document, flag_of
 from tasks.settings import settings
 from tasks.store.database import transaction
-from tasks.store.deployments import StoredDeployment, canaries_of, live_deployments, save_delivery
+from tasks.store.deployments import StoredDeployment, canaries_of, live_deployments, save_delivery, was_delivered
 from tasks.store.experiments import StoredExperiment, hold_flags, latest_live, running_since
 from tasks.store.selections import published_selections
 from tasks.whole_files import write_whole
@@ -77,6 +78,30 @@ def is_current(environment: str) -> bool:
         return flag_file(environment).read_bytes() == wanted.encode()
     except OSError:
         return False
+
+
+FileState = Literal["current", "missing", "stale", "edited", "unreadable"]
+FILE_STATES: Mapping[FileState, str] = {
+    "current": "is what the database says",
+    "missing": "is not there: applications that start now find no flags",
+    "stale": "was published before, and the database says something else since then",
+    "edited": "is not what was published: somebody edited it",
+    "unreadable": "cannot be read",
+}
+
+
+def file_state(connection: Connection, environment: str, folder: Path) -> FileState:
+    """How the published file of an environment stands to the database."""
+    try:
+        found = (folder / f"{environment}.json").read_bytes()
+    except FileNotFoundError:
+        return "missing"
+    except OSError:
+        return "unreadable"
+    if found == document_of(connection, environment).document.encode():
+        return "current"
+    known = was_delivered(connection, environment, "file", hashlib.sha256(found).hexdigest())
+    return "stale" if known else "edited"
 
 
 def document_of(connection: Connection, environment: str) -> Published:

@@ -143,6 +143,17 @@ def regression_of(connection: Connection, bundle: Bundle) -> Regression | None:
     return Regression(suite=row.name, verdict=row.verdict, sentence=row.sentence or "", at=row.completed_at)
 
 
+def suite_of(connection: Connection, feature: str) -> str | None:
+    """The name of the suite of a feature that ran last; None where none did."""
+    return connection.execute(
+        text("""
+            SELECT s.name FROM suites s JOIN runs r ON r.suite_id = s.id
+            WHERE s.feature = :feature ORDER BY r.recorded_at DESC LIMIT 1
+        """),
+        {"feature": feature},
+    ).scalar_one_or_none()
+
+
 def changed_cases(connection: Connection, before: Bundle, after: Bundle) -> CaseChanges | None:
     """The cases whose verdict differs between two bundles in the last run that has both; None without such a run."""
     both = connection.execute(

@@ -37,6 +37,8 @@ from tasks.store.deployments import (
 )
 from tasks.store.experiments import create_experiment, find_experiment, set_planned_n
 from tasks.store.models import set_environment
+from tests.builders import a_run, a_suite
+from tests.deployments import deployed
 from tests.experiments import live
 from tests.live_traffic import BEGAN, land_arm
 
@@ -468,6 +470,49 @@ def test_without_an_experiment_production_wants_a_reason_and_staging_does_not() 
     assert now_of(asked).status == "deployed"
     with transaction() as connection:
         assert [each.environment for each in list_deployments(connection)] == ["staging"]
+
+
+def test_a_preview_without_a_run_of_both_bundles_says_which_run_would_tell_whose_verdict_changes() -> None:
+    concluded()
+    proposal = propose(Wish(experiment="shipping-v4"))
+    assert proposal.cases is None
+    assert proposal.replay == (
+        'no run asked the same cases with both bundles; with `parameters: [{"temperature": 0.2}, {"temperature": 0}]` '
+        "in a suite of the feature it is: "
+        "assay run SUITE.yaml -m openai/gpt-4o-mini --prompt shipping@3.0.0 --prompt shipping@4.0.0"
+    )
+
+
+def test_a_run_of_both_bundles_names_the_cases_whose_verdict_changes(store: str) -> None:
+    sets = [OLD["parameters"], NEW["parameters"]]
+    run = a_run(3, suite=a_suite(models=["openai/gpt-4o-mini"], feature="chatbot", parameters=sets))
+    with psycopg.connect(store) as raw:
+        raw.execute("SET session_replication_role = replica")
+        raw.execute("UPDATE runs SET status = 'completed', completed_at = now()")
+        for position, (old, new) in enumerate([("pass", "fail"), ("fail", "pass"), ("pass", "pass")]):
+            for variant, verdict in enumerate((old, new)):
+                raw.execute(
+                    "INSERT INTO verdicts (run_id, position, variant, verdict, reason, judged, passed, errors, "
+                    "scorers) VALUES (%s, %s, %s, %s, '', 1, 0, 0, '{}')",
+                    (run, position, variant, verdict),
+                )
+        [(prompt,)] = raw.execute(
+            "SELECT DISTINCT concat_ws('@', spec -> 'prompt' ->> 'name', spec -> 'prompt' ->> 'version') FROM variants"
+        ).fetchall()
+    before, after = ({**each, "prompt": prompt} for each in (OLD, NEW))
+    with transaction() as connection:
+        deployed(connection, Bundle.read(before))
+    proposal = propose(Wish(feature="chatbot", bundle=after))
+    assert proposal.replay == ""
+    assert proposal.cases is not None
+    assert (proposal.cases.suite, proposal.cases.cases) == ("tested", 3)
+    assert [(each.case_id, each.before, each.after) for each in proposal.cases.changed] == [
+        ("c-0", "pass", "fail"),
+        ("c-1", "fail", "pass"),
+    ]
+    assert (proposal.cases.broken, proposal.cases.mended) == (1, 1)
+    elsewhere = propose(Wish(feature="chatbot", bundle={**after, "model": "openai/gpt-4o"}))
+    assert "in suite tested it is: assay run SUITE.yaml -m openai/gpt-4o-mini -m openai/gpt-4o" in elsewhere.replay
 
 
 def test_a_preview_says_what_would_change_and_writes_nothing(store: str) -> None:

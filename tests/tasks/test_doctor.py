@@ -13,11 +13,16 @@ from pydantic import SecretStr
 
 from tasks import doctor
 from tasks.doctor import Check, Finding, Sight, clock_finding, examine, misfits
+from tasks.flags import publish_flags
 from tasks.prefect_api import PrefectApi, Refused
 from tasks.services.pool import POOL
-from tasks.settings import Settings
+from tasks.settings import Settings, settings
+from tasks.store.database import transaction
+from tasks.store.deployments import begin_step, move, save_look
 from tasks.store.migrations import HEAD
 from tests.builders import a_run
+from tests.cli.commands import assay_here
+from tests.deployments import NEW, OLD, asked, deployed
 from tests.ports import free_port
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -323,3 +328,83 @@ def test_without_a_server_its_schedules_are_not_looked_at(tmp_path: Path, monkey
     assert one(Settings(home=tmp_path), "schedules") == Finding(
         "skipped", "schedules", "not checked: no Prefect server answers"
     )
+
+
+# Deployments
+
+
+@pytest.fixture
+def deploying(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A feature that is live, its flags published."""
+    monkeypatch.setenv("ASSAY_FLAGS", str(tmp_path / "flags"))
+    settings.cache_clear()
+    with transaction() as connection:
+        deployed(connection, OLD)
+    publish_flags("production")
+    yield settings()
+    settings.cache_clear()
+
+
+def test_flags_as_the_database_says_are_fine(deploying: Settings) -> None:
+    assert one(deploying, "flags") == Finding("ok", "flags", "of 1 environment, as the database says")
+
+
+@pytest.mark.parametrize(
+    ("how", "says"), [("missing", "is not there"), ("edited", "edited it"), ("stale", "was published before")]
+)
+def test_a_flag_file_that_is_not_what_the_database_says_is_named_and_mended(
+    deploying: Settings, how: str, says: str
+) -> None:
+    file = deploying.flags_folder / "production.json"
+    match how:
+        case "missing":
+            file.unlink()
+        case "edited":
+            file.write_text(file.read_text().replace(OLD.model, "openai/gpt-4o"))
+        case "stale":
+            with transaction() as connection:
+                deployed(connection, NEW)
+    found = one(deploying, "flags")
+    assert found.mark == "problem"
+    assert str(file) in found.found
+    assert says in found.found
+    [mend] = found.mend
+    assert assay_here(*mend.split()[1:]).code == 0
+    assert one(deploying, "flags").mark == "ok"
+
+
+def test_a_deployment_that_waits_for_a_person_is_named_with_what_to_type(deploying: Settings) -> None:
+    assert one(deploying, "deployments").mark == "ok"
+    with transaction() as connection:
+        waits = asked(connection, NEW)
+    found = one(deploying, "deployments")
+    assert found.mark == "warning"
+    assert f"deployment {waits.name} of chatbot in production waits since" in found.found
+    assert found.found.endswith("for an approval, not of ana")
+    assert found.mend[0] == f"assay deploy approve {waits.name}"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "began", "says"),
+    [
+        ("too_few", timedelta(days=2), "its window is over, and nothing is proven. Few came."),
+        ("roll_back", timedelta(hours=1), "harms, and does not go back by itself: Few came."),
+        ("too_few", timedelta(hours=1), None),
+        ("fine", timedelta(days=2), None),
+    ],
+)
+def test_a_canary_that_no_look_takes_further_is_named(
+    deploying: Settings, verdict: Any, began: timedelta, says: str | None
+) -> None:
+    with transaction() as connection:
+        wanted = asked(connection, NEW, approvals_required=0, environment="staging")
+        canary = move(connection, wanted, "deploying", actor="ana", why="a tenth", percent=10)
+        begin_step(connection, canary, 10, datetime.now(UTC) - began, "ana")
+        save_look(
+            connection, canary.id, 1, verdict=verdict, sentence="Few came.", data_hash="0" * 64, facts={}, actor="a"
+        )
+    found = one(deploying, "deployments")
+    assert found.mark == ("ok" if says is None else "warning")
+    if says is not None:
+        assert says in found.found
+        assert any("chatbot --environment staging" in each for each in found.mend)
