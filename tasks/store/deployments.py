@@ -679,10 +679,11 @@ def last_delivered(connection: Connection, environment: str) -> dict[str, str]:
 
 def was_delivered(connection: Connection, environment: str, channel: str, document_hash: str) -> bool:
     """Was this very document handed to the channel at any time?"""
-    return connection.execute(
+    found = connection.execute(
         text("""
             SELECT EXISTS (SELECT FROM flag_deliveries WHERE environment = :environment AND channel = :channel
                 AND document_hash = :hash AND delivered)
         """),
         {"environment": environment, "channel": channel, "hash": document_hash},
     ).scalar_one()
+    return bool(found)
