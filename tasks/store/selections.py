@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
 
-from evaluations.model_overview import Reconsidered
+if TYPE_CHECKING:
+    from evaluations.model_overview import Reconsidered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +111,10 @@ def last_look(connection: Connection, selection: int) -> StoredSelection | None:
     return None if row is None else StoredSelection(**row._mapping)
 
 
-def reconsidered(connection: Connection) -> list[Reconsidered]:
+def reconsidered(connection: Connection) -> "list[Reconsidered]":
     """Published selections whose policy would choose otherwise, as the last look at each of them found."""
+    from evaluations.model_overview import Reconsidered  # with numpy, which a rollback does not wait for
+
     rows = connection.execute(
         text("""
             SELECT p.feature, p.environment, p.model AS published, l.model AS now, l.recorded_at AS at
