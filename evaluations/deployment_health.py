@@ -96,6 +96,7 @@ class DeploymentHealth:
     uptime: Uptime
     checks: tuple[HealthCheck, ...]
     last_request: datetime | None
+    """None when there was none in the last day."""
     sample_data: bool
 
     @property

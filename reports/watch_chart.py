@@ -56,8 +56,12 @@ def watch_chart(
         marks.append(text(left - 8, up(value) + 4, tick(value), anchor="end", numbers=True))
     marks.append(line(left, up(0), right, up(0), stroke="ink", width=1.25))
     marks.append(line(left, up(tolerated), right, up(tolerated), stroke="bad", width=1.25, dash="5 4"))
-    marks.append(text(right - 4, up(tolerated) - 6, tolerated_text, fill="bad", anchor="end", weight=500))
-    bounds = [(across(p.units), up(p.at_least)) for p in points if p.at_least is not None and _finite(p.at_least)]
+    marks.append(text(right - 4, top + 13, tolerated_text, fill="bad", anchor="end", weight=500))
+    bounds = [
+        (across(p.units), up(p.at_least))
+        for p in points
+        if p.at_least is not None and _finite(p.at_least) and p.at_least >= low
+    ]
     values = [(across(p.units), up(p.difference)) for p in known if p.difference is not None]
     marks += [_through(bounds, stroke="axis", width=1.5, dash="3 3"), _through(values, stroke="c1", width=2)]
     for x, y in bounds:
@@ -92,7 +96,7 @@ def _domain(known: Sequence[WatchPoint], tolerated: float) -> tuple[float, float
     low = min([0.0, *values])
     reach = (high - low) or 1.0
     lowest = min([low, *bounds])
-    return max(lowest, low - 1.5 * reach) - 0.08 * reach, high + 0.25 * reach
+    return max(lowest, low - 1.5 * reach) - 0.08 * reach, high + 0.4 * reach
 
 
 def _through(places: Sequence[tuple[float, float]], *, stroke: str, width: float, dash: str | None = None) -> Markup:

@@ -75,7 +75,8 @@ def flags_state(connection: Connection, environment: str) -> FlagsState:
 
 def health_of(connection: Connection, live: StoredDeployment, flags: FlagsState, now: datetime) -> DeploymentHealth:
     """Of the last day at most, beside as long a time before it had any traffic."""
-    last = facts.last_request(connection, live.feature, live.environment)
+    since_then = None if live.sample_data else now - SPAN
+    last = facts.last_request(connection, live.feature, live.environment, since_then)
     # The clock of made-up traffic is its own.
     until = last + timedelta(milliseconds=1) if live.sample_data and last is not None else now
     steps = stored.steps_of(connection, live.id)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,18 +53,21 @@ class Application:
         return self.serves(units)
 
 
+def can_run() -> bool:
+    """Is the OpenFeature SDK with flagd's provider installed? Applications need it; Assay itself does not."""
+    try:
+        return find_spec("openfeature.contrib.provider.flagd") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 @contextmanager
 def running(feature: str, file: Path) -> Iterator[Application]:
-    """The application, from its start to its end. Raises AssayError where the OpenFeature SDK is not installed."""
-    try:
-        from openfeature import api
-        from openfeature.contrib.provider.flagd import FlagdProvider
-        from openfeature.contrib.provider.flagd.config import ResolverType
-    except ImportError as missing:
-        raise AssayError(
-            "the sample application reads its flags by the OpenFeature SDK, which is not installed here: "
-            "pip install openfeature-sdk openfeature-provider-flagd"
-        ) from missing
+    """The application, from its start to its end."""
+    from openfeature import api
+    from openfeature.contrib.provider.flagd import FlagdProvider
+    from openfeature.contrib.provider.flagd.config import ResolverType
+
     provider = FlagdProvider(
         resolver_type=ResolverType.FILE, offline_flag_source_path=str(file), deadline_ms=LOOKS_AGAIN_MS
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from evaluations.deployment_overview import BundleChange, DeploymentPage, DeployPreview, WatchWindow
 from evaluations.impacts import WindowImpact
+from evaluations.watching import Reading
 from reports.format import count, moment, money, one_line
 from reports.page import SCHEMA_VERSION
 from reports.views.deployment_parts import (
@@ -17,6 +18,7 @@ from reports.views.deployment_parts import (
     differences_table,
     health_status,
     health_table,
+    looked_at_table,
     origin,
     reading_words,
     state_of,
@@ -27,7 +29,7 @@ from reports.views.deployment_parts import (
 from reports.views.parts import Banner, Cell, Column, Fact, Figure, Kpi, Page, Status, Table, Tone, Verdict
 
 TEMPLATE = "deployment.html.j2"
-LISTED_LOOKS = 300
+LISTED_LOOKS = 100
 METHOD = (
     "A canary is compared with the units that keep the old bundle in the same minutes, never with the time before. "
     "Harm is how much worse it is than they are. Its lower bound holds at every look together, so that looking every "
@@ -62,6 +64,7 @@ class DeploymentView:
     looks: Table | None
     impact: Table | None
     health: Table | None
+    looked_at: Table | None
     life: Table | None
     method: tuple[str, ...]
 
@@ -102,6 +105,7 @@ def deployment_view(found: DeploymentPage, name: str) -> DeploymentView:
         looks=_looks(found.windows) if watched else None,
         impact=_impact(found.impact) if found.impact else None,
         health=health_table((found.health,)) if found.health else None,
+        looked_at=looked_at_table((found.health,)) if found.health else None,
         life=_life(found),
         method=METHOD,
     )
@@ -137,6 +141,7 @@ def preview_view(found: DeployPreview, name: str) -> DeploymentView:
         looks=None,
         impact=None,
         health=None,
+        looked_at=None,
         life=None,
         method=METHOD,
     )
@@ -342,15 +347,23 @@ def _watch(found: DeploymentPage) -> Fact:
         return Fact(label="Watch", status=None, sentences=("It has had no traffic to be watched.",))
     looks = sum(len(window.looks) for window in windows)
     latest = windows[-1].looks[-1].readings if windows[-1].looks else ()
+    worst = sorted((each for each in latest if each.units), key=lambda each: (not each.harmful, -_nearness(each)))
     return Fact(
         label="Watch",
         status=health_status(found.health.health) if found.health else None,
         sentences=(
             f"{count(len(windows), 'window')}, {count(looks, 'look')}. {window_words(windows[-1])}.",
-            *(f"{_capital(reading_words(each))}." for each in latest if each.units),
+            *(f"{_capital(reading_words(each))}." for each in worst[:1]),
         ),
         link=("The watch", "watch"),
     )
+
+
+def _nearness(reading: Reading) -> float:
+    """How near a harm is to what is tolerated; an unknown one is furthest."""
+    if reading.difference is None:
+        return float("-inf")
+    return reading.difference / (reading.guard.tolerated or 1e-9)
 
 
 def _next(found: DeploymentPage) -> Fact:

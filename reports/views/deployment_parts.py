@@ -327,11 +327,37 @@ def health_table(healths: tuple[DeploymentHealth, ...]) -> Table:
             for found in healths
             for check in found.checks
         ),
-        note="".join(
-            f"{one_line(found.feature, 60)} in {found.environment}: {count(found.requests, 'request')} from "
-            f"{moment(found.looked_from)} to {moment(found.until)}, {found.uptime}. "
+        empty="Nothing is live yet.",
+    )
+
+
+def looked_at_table(healths: tuple[DeploymentHealth, ...]) -> Table:
+    """The requests that health was read from."""
+    return Table(
+        caption="What was looked at",
+        columns=(
+            Column("feature", "Feature"),
+            Column("environment", "Environment"),
+            Column("deployment", "Deployment"),
+            Column("since", "All units since"),
+            Column("from", "Looked from"),
+            Column("until", "Until"),
+            Column("requests", "Requests", right=True),
+            Column("uptime", "Uptime", wide=True),
+        ),
+        rows=tuple(
+            (
+                Cell(one_line(found.feature, 60)),
+                Cell(found.environment),
+                Cell(found.deployment),
+                Cell(moment(found.since)),
+                Cell(moment(found.looked_from)),
+                Cell(moment(found.until)),
+                Cell(count(found.requests), found.requests),
+                Cell(str(found.uptime)),
+            )
             for found in healths
-        ).strip(),
+        ),
         empty="Nothing is live yet.",
     )
 

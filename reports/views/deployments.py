@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from evaluations.deployment_health import DeploymentHealth
 from evaluations.deployment_overview import Deployed, DeploymentsOverview, WatchWindow
 from evaluations.deployments import PROGRESS
+from evaluations.watching import Verdict as Found
 from reports.charts import FULL, Kind, Lane, waterfall
 from reports.format import count, duration, moment, one_line, share
 from reports.page import SCHEMA_VERSION
@@ -14,6 +15,7 @@ from reports.views.deployment_parts import (
     bundle_words,
     health_status,
     health_table,
+    looked_at_table,
     origin,
     reading_words,
     state_of,
@@ -21,7 +23,6 @@ from reports.views.deployment_parts import (
     window_length,
 )
 from reports.views.parts import Cell, Column, Fact, Figure, Kpi, Page, Status, Table, Verdict, figure
-from reports.views.production_words import links
 
 TEMPLATE = "deployments.html.j2"
 LISTED = 100
@@ -34,6 +35,12 @@ KINDS = (
     Kind(name="was live", colour="n1"),
     Kind(name="taken back, or never live", colour="c4"),
 )
+FINDINGS: dict[Found, str] = {
+    "fine": "no harm is proven so far",
+    "too_few": "too few units so far to say anything",
+    "held": "its split is not the published one",
+    "roll_back": "harm is proven",
+}
 METHOD = (
     "A deployment is a bundle: prompt version, model and parameters. It is asked for, checked, approved by another "
     "person, tried on a share of the units and watched there beside its control, and live for all.",
@@ -68,6 +75,7 @@ class DeploymentsView:
     places: Table
     coming: tuple[ComingView, ...]
     health: Table
+    looked_at: Table
     flags: Table
     timelines: tuple[Figure, ...]
     history: Table
@@ -99,13 +107,14 @@ def deployments_view(found: DeploymentsOverview) -> DeploymentsView:
         as_of=moment(found.as_of),
         schema=str(SCHEMA_VERSION),
         files=("deployments.json", "deployments.csv"),
-        links=links("deployments.html"),
+        links=(("Overview", "overview.html"), ("Models", "models.html")),
     )
     return DeploymentsView(
         page=page,
         places=_places(found),
         coming=tuple(_coming(found, each) for each in found.coming),
         health=health_table(tuple(found.healths)),
+        looked_at=looked_at_table(tuple(found.healths)),
         flags=_flags(found),
         timelines=_timelines(found),
         history=_history(found),
@@ -127,7 +136,7 @@ def _verdict(found: DeploymentsOverview) -> Verdict:
         first = way[0]
         status = state_of(first).word.lower()
         more = f" {count(len(way) - 1)} more on the way." if len(way) > 1 else ""
-        said = f": {bundle_words(first.bundle)}, {status}.{more}"
+        said = f": {bundle_words(first.bundle)}, {status}{_finding(found, first)}.{more}"
         return Verdict("warn", f"A change is on its way for {one_line(first.feature, 60)} in {first.environment}", said)
     if warned:
         return Verdict("warn", f"{_where(warned[0])} has a warning", f": {one_line(warned[0].sentence, 200)}.")
@@ -140,6 +149,14 @@ def _verdict(found: DeploymentsOverview) -> Verdict:
     unknown = [_where(each) for each in found.healths if each.health != "healthy"]
     known = "The one live bundle is not known to be healthy" if live == 1 else f"{healthy} of {live} are known healthy"
     return Verdict("plain", known, f": too little data on {', '.join(unknown[:4])}. Nothing is on its way.")
+
+
+def _finding(found: DeploymentsOverview, each: Deployed) -> str:
+    """What the last look at its open window found, in a few words."""
+    window = found.watched(each)
+    if window is None or not window.looks:
+        return ""
+    return f", {FINDINGS[window.looks[-1].verdict]}"
 
 
 def _where(found: DeploymentHealth | Deployed) -> str:

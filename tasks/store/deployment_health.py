@@ -20,14 +20,17 @@ class LastDelivery:
     at: datetime
 
 
-def last_request(connection: Connection, feature: str, environment: str) -> datetime | None:
-    """When a feature was last asked for anything; None when never."""
+def last_request(
+    connection: Connection, feature: str, environment: str, since: datetime | None = None
+) -> datetime | None:
+    """When a feature was last asked for anything; None when never, or not since then."""
     return connection.execute(  # type: ignore[no-any-return]
         text("""
             SELECT max(at) FROM requests
             WHERE feature = :feature AND (environment IS NULL OR environment = :environment)
+              AND at >= coalesce(CAST(:since AS timestamptz), '-infinity')
         """),
-        {"feature": feature, "environment": environment},
+        {"feature": feature, "environment": environment, "since": since},
     ).scalar_one()
 
 

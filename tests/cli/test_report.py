@@ -49,20 +49,25 @@ def test_the_demo_refuses_to_mix_with_requests_of_ones_own(store: str) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_the_demo_ends_at_pages_about_its_traffic_and_lands_nothing_twice(store: str, tmp_path: Path) -> None:
-    env = {"ASSAY_REPORTS": str(tmp_path / "reports")}
+    env = {"ASSAY_REPORTS": str(tmp_path / "reports"), "ASSAY_FLAGS": str(tmp_path / "flags")}
     first = assay("demo", env=env)
     assert first.code == 0, first.err
     for page in ("overview", "spend", "customer", "recommendations"):
         assert f"{page}: {tmp_path / 'reports' / page}.html" in first.out
         assert "<title>Sample data: " in (tmp_path / "reports" / f"{page}.html").read_text()
-    [[requests]] = rows(store, "SELECT count(*) FROM requests")
-    assert f"{requests:,} made-up requests" in first.out
+    [[requests, canaries]] = rows(
+        store, "SELECT count(*), count(*) FILTER (WHERE starts_with(experiment, 'canary:')) FROM requests"
+    )
+    assert f"{requests - canaries:,} made-up requests" in first.out
     told = json.loads((tmp_path / "reports" / "recommendations.json").read_text())["recommendations"]
     best = told[0]["recommendation"]
     assert best["title"] == "Cache the beginnings of prompts (summaries)"
     assert best["savings"]["share_low"] >= 0.2
     assert best["title"] in first.out
+    assert "rolled back by itself" in first.out
+    assert f"deployments: {tmp_path / 'reports' / 'deployments.html'}" in first.out
     again = assay("demo", env=env)
     assert (again.code, f"0 new recommendations, {len(told)} as before" in again.out) == (0, True), again.err
+    assert "is there already" in again.out
     assert rows(store, "SELECT count(*) FROM requests") == [(requests,)]
     assert rows(store, "SELECT count(*) FROM recommendations") == [(len(told),)]

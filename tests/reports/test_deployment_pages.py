@@ -81,7 +81,7 @@ def all_html(text: str = "chatbot") -> dict[str, str]:
         (an_overview(), "The one live bundle is healthy, and nothing is on its way."),
         (an_overview(a_canary(), the_one_before(status="deployed", live=True, ended_at=None)),
          "A change is on its way for chatbot in production: shipping@4.0.0 on openai/gpt-4o-mini (temperature 0), "
-         "canary, 10%."),
+         "canary, 10%, no harm is proven so far."),
         (an_overview(the_one_before(ended_at=NOW), healths=()), "Nothing is live yet."),
         (an_overview(a_deployment(sample_data=True)),
          "Sample data: The one live bundle is healthy, and nothing is on its way."),
