@@ -28,10 +28,11 @@ from tasks.flags import is_current, publish_flags
 from tasks.rolling_back import end_canary, restore
 from tasks.secrets import without_secrets
 from tasks.settings import settings
-from tasks.store import audit
+from tasks.store import audit, canaries
 from tasks.store import deployments as stored
+from tasks.store.canaries import Step
 from tasks.store.database import transaction
-from tasks.store.deployments import Step, StoredDeployment
+from tasks.store.deployments import StoredDeployment
 from tasks.store.experiment_data import TrafficWindow, data_in
 
 AUTOMATIC = "assay"
@@ -155,11 +156,11 @@ def _begin(connection: Connection, found: StoredDeployment, now: datetime) -> Ta
         with connection.begin_nested():
             if live is not None:
                 # Its requests are the control's from now on: what is left of its own watch would see nothing.
-                stored.end_open_step(connection, live.id, "forced", f"{found.name} began", AUTOMATIC, now)
+                canaries.end_open_step(connection, live.id, "forced", f"{found.name} began", AUTOMATIC, now)
             began = stored.move(
                 connection, found, "deploying", actor=AUTOMATIC, why=_share(percent_now), percent=percent_now
             )
-            stored.begin_step(connection, began, percent_now, now, AUTOMATIC)
+            canaries.begin_step(connection, began.id, percent_now, now, AUTOMATIC)
             if percent_now == 100:
                 stored.move(connection, began, "deployed", actor=AUTOMATIC, why="it has all units", percent=100)
     except AssayError as problem:
@@ -203,13 +204,13 @@ def _share(of_hundred: int) -> str:
 
 def _look(connection: Connection, found: StoredDeployment, now: datetime) -> Taken:
     """Judge the window that is open: back, on, or wait."""
-    steps = stored.steps_of(connection, found.id)
+    steps = canaries.steps_of(connection, found.id)
     window = next((each for each in steps if each.ended_at is None), None)
     if window is None:
         return Taken(sentence="it is live for all.", moved=False)
     data = window_data(connection, found, window, now)
     watched = judge(found, window, data)
-    stored.save_look(
+    canaries.save_look(
         connection,
         found.id,
         window.step,
@@ -250,7 +251,7 @@ def _take_back(connection: Connection, found: StoredDeployment, window: Step, wa
 
 def go_on(connection: Connection, found: StoredDeployment, outcome: str, why: str, actor: str, now: datetime) -> Taken:
     """Close the open window and give the bundle its next share; after the last one it is simply live."""
-    stored.end_open_step(connection, found.id, outcome, why, actor, now)
+    canaries.end_open_step(connection, found.id, outcome, why, actor, now)
     share = next_step(found.policy.steps, found.rollout_percent)
     if share is None:
         audit.record(
@@ -264,7 +265,7 @@ def go_on(connection: Connection, found: StoredDeployment, outcome: str, why: st
             actor=actor,
         )
         return Taken(sentence=f"it is live for all, and its watch is over. {why}", moved=False)
-    stored.begin_step(connection, found, share, now, actor)
+    canaries.begin_step(connection, found.id, share, now, actor)
     to: Status = "deployed" if share == 100 else "deploying"
     stored.move(connection, found, to, actor=actor, why=f"{_share(share)}. {why}", percent=share)
     return Taken(sentence=_share(share), moved=True)
@@ -282,7 +283,7 @@ def promote(given: str, why: str, now: datetime | None = None) -> str:
         found = stored.find_deployment(connection, given)
         stored.hold_traffic(connection, found.feature, found.environment)
         found = stored.deployment_of(connection, found.id)
-        watched = any(step.ended_at is None for step in stored.steps_of(connection, found.id))
+        watched = any(step.ended_at is None for step in canaries.steps_of(connection, found.id))
         if found.status not in ("deploying", "deployed") or not watched:
             raise AssayError(f"deployment {found.name} is {found.status}, and no window of it is open.")
         who = settings().actor

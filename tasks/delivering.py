@@ -21,8 +21,8 @@ from tasks.flags import Published, document_of
 from tasks.secrets import without_secrets
 from tasks.settings import Settings, settings
 from tasks.store.database import transaction
-from tasks.store.deployments import last_delivered, save_delivery
 from tasks.store.experiments import hold_deliveries
+from tasks.store.flag_deliveries import last_delivered, save_delivery
 
 TIMEOUT_S = 5.0
 SIGNATURE = "X-Assay-Signature"

@@ -15,6 +15,7 @@ from evaluations.deployment_health import (
 from evaluations.deployments import canary_name
 from evaluations.errors import AssayError, unknown_name
 from tasks.flags import document_of, flag_file
+from tasks.store import canaries
 from tasks.store import deployment_health as facts
 from tasks.store import deployments as stored
 from tasks.store.database import transaction
@@ -79,7 +80,7 @@ def health_of(connection: Connection, live: StoredDeployment, flags: FlagsState,
     last = facts.last_request(connection, live.feature, live.environment, since_then)
     # The clock of made-up traffic is its own.
     until = last + timedelta(milliseconds=1) if live.sample_data and last is not None else now
-    steps = stored.steps_of(connection, live.id)
+    steps = canaries.steps_of(connection, live.id)
     whole = next((step.began_at for step in steps if step.percent == 100), live.deployed_at) or live.recorded_at
     since = max(whole, until - SPAN)
     first = min([step.began_at for step in steps] + [whole])

@@ -29,6 +29,7 @@ from tasks.deployment_health import flags_state, health_of
 from tasks.deployment_status import impact_of
 from tasks.publishing import write_report
 from tasks.settings import settings
+from tasks.store import canaries
 from tasks.store import deployment_facts as facts
 from tasks.store import deployments as stored
 from tasks.store.database import transaction
@@ -164,7 +165,7 @@ def deployment_page(connection: Connection, found: StoredDeployment, now: dateti
 
 def _windows(connection: Connection, found: StoredDeployment) -> tuple[WatchWindow, ...]:
     """The windows with their looks, in order of time."""
-    looks = list(reversed(stored.looks_of(connection, found.id)))
+    looks = list(reversed(canaries.looks_of(connection, found.id)))
     guards = {guard.metric: guard for guard in found.policy.guards}
     return tuple(
         WatchWindow(
@@ -187,7 +188,7 @@ def _windows(connection: Connection, found: StoredDeployment) -> tuple[WatchWind
                 if look.step == step.step
             ),
         )
-        for step in stored.steps_of(connection, found.id)
+        for step in canaries.steps_of(connection, found.id)
     )
 
 

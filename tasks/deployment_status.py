@@ -12,9 +12,11 @@ from evaluations.flags import CANARY, CONTROL
 from evaluations.impacts import WindowArms, WindowImpact, impact
 from tasks.advancing import window_data
 from tasks.flags import is_current
+from tasks.store import canaries
 from tasks.store import deployments as stored
+from tasks.store.canaries import CanaryLook, Step
 from tasks.store.database import transaction
-from tasks.store.deployments import Approval, CanaryLook, DeploymentEvent, Step, StoredDeployment
+from tasks.store.deployments import Approval, DeploymentEvent, StoredDeployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +111,8 @@ def _waits(connection: Connection, found: StoredDeployment, now: datetime) -> Wa
     if found.status == "pending_approval":
         says = f"{where} waits since {_when(found.recorded_at)} for an approval, not of {found.actor}"
         return Waiting(says, (f"assay deploy approve {found.name}", f"assay deploy reject {found.name} --why WHY"))
-    window = next((each for each in stored.steps_of(connection, found.id) if each.ended_at is None), None)
-    looks = stored.looks_of(connection, found.id, limit=1)
+    window = next((each for each in canaries.steps_of(connection, found.id) if each.ended_at is None), None)
+    looks = canaries.looks_of(connection, found.id, limit=1)
     if window is None or not looks or looks[0].step != window.step:
         return None
     rollback = f"assay rollback {found.feature} --environment {found.environment} --why WHY"
@@ -144,12 +146,12 @@ def status_of(what: str, environment: str = "production", now: datetime | None =
                     if known
                     else "nothing is deployed yet. See what would change: assay deploy preview EXPERIMENT"
                 ) from None
-        steps = stored.steps_of(connection, found.id)
+        steps = canaries.steps_of(connection, found.id)
         changed = impact_of(connection, found, now)
         standing = {
             "events": tuple(stored.events_of(connection, found.id)),
             "approvals": tuple(stored.approvals_of(connection, found.id)),
-            "looks": tuple(stored.looks_of(connection, found.id, limit=20)),
+            "looks": tuple(canaries.looks_of(connection, found.id, limit=20)),
         }
     return Standing(
         deployment=found,
@@ -164,7 +166,7 @@ def impact_of(connection: Connection, found: StoredDeployment, now: datetime) ->
     """What a deployment changed beside its concurrent control, over the windows that had one."""
     windows = [
         WindowArms(percent=step.percent, canary=data.arms[CANARY].metrics, control=data.arms[CONTROL].metrics)
-        for step in stored.steps_of(connection, found.id)
+        for step in canaries.steps_of(connection, found.id)
         if step.percent < 100
         for data in [window_data(connection, found, step, now)]
     ]

@@ -19,8 +19,9 @@ from evaluations.errors import InfrastructureError
 from evaluations.flags import Arm, Canary, Flag, Live, Selection, Sources, Split, flag_document, flag_of
 from tasks.settings import settings
 from tasks.store.database import transaction
-from tasks.store.deployments import StoredDeployment, canaries_of, live_deployments, save_delivery, was_delivered
+from tasks.store.deployments import StoredDeployment, canaries_of, live_deployments
 from tasks.store.experiments import StoredExperiment, hold_flags, latest_live, running_since
+from tasks.store.flag_deliveries import save_delivery, was_delivered
 from tasks.store.selections import published_selections
 from tasks.whole_files import write_whole
 

@@ -16,6 +16,7 @@ from evaluations.deployments import Bundle, Status
 from evaluations.errors import AssayError, InfrastructureError
 from tasks.flags import publish_flags
 from tasks.settings import settings
+from tasks.store import canaries
 from tasks.store import deployments as stored
 from tasks.store.database import transaction
 from tasks.store.deployments import NewDeployment, StoredDeployment
@@ -117,7 +118,7 @@ def end_canary(
     connection: Connection, coming: StoredDeployment, why: str, who: str, at: datetime | None = None
 ) -> None:
     """Take a deployment that is under way out of the traffic, or out of the queue; now unless a time is given."""
-    stored.end_open_step(connection, coming.id, "rolled_back", why, who, at)
+    canaries.end_open_step(connection, coming.id, "rolled_back", why, who, at)
     ended: Status = "rolled_back" if coming.status == "deploying" else "failed"
     stored.move(connection, coming, ended, actor=who, why=why)
 

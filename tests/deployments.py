@@ -6,15 +6,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from evaluations.deployments import Bundle, Policy, Status
-from tasks.store.deployments import (
-    NewDeployment,
-    StoredDeployment,
-    ask_for,
-    begin_step,
-    deployment_of,
-    move,
-    say,
-)
+from tasks.store.canaries import begin_step
+from tasks.store.deployments import NewDeployment, StoredDeployment, ask_for, deployment_of, move, say
 
 OLD = Bundle(prompt="shipping@3.0.0", model="openai/gpt-4o-mini", parameters={"temperature": 0.2})
 NEW = Bundle(prompt="shipping@4.0.0", model="openai/gpt-4o-mini", parameters={"temperature": 0})
@@ -51,13 +44,13 @@ def taken(connection: Connection, found: StoredDeployment, *steps: Status) -> St
         percent = {"deploying": 10, "deployed": 100}.get(step)
         found = move(connection, found, step, actor="ana", why=f"to {step}", percent=percent)
         if step == "deploying":
-            begin_step(connection, found, 10, datetime.now(UTC), "ana")
+            begin_step(connection, found.id, 10, datetime.now(UTC), "ana")
     return deployment_of(connection, found.id)
 
 
 def deployed(connection: Connection, bundle: Bundle = OLD, **given: Any) -> StoredDeployment:
     """A bundle that is live for all, its windows over."""
-    from tasks.store.deployments import end_open_step
+    from tasks.store.canaries import end_open_step
 
     found = asked(connection, bundle, **given)
     approve(connection, found)

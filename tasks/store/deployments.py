@@ -12,13 +12,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from psycopg.errors import CheckViolation, UniqueViolation
+from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import IntegrityError
 
 from evaluations.deployments import UNDER_WAY, Bundle, Policy, Status, Trigger, check_transition
 from evaluations.errors import AssayError, unknown_name
-from evaluations.watching import Verdict
+from tasks.store.canaries import end_open_step
+from tasks.store.refusals import refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,29 +105,6 @@ class Approval:
     expires_at: datetime
     why: str
     actor: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A share of the traffic that a canary has or had."""
-
-    step: int
-    percent: int
-    began_at: datetime
-    ended_at: datetime | None
-    outcome: str | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryLook:
-    """One look at a canary, as it was written down."""
-
-    step: int
-    verdict: Verdict
-    sentence: str
-    facts: Mapping[str, Any]
     at: datetime
 
 
@@ -424,20 +402,6 @@ def _set_live(connection: Connection, found: StoredDeployment, actor: str) -> No
     )
 
 
-def refusal(problem: IntegrityError) -> AssayError | IntegrityError:
-    """What the database refused, as a sentence; another error as it is."""
-    if not isinstance(problem.orig, CheckViolation):
-        return problem
-    constraint, said = problem.orig.diag.constraint_name, problem.orig.diag.message_primary
-    told = f"{said or 'the database refused it'}."
-    if said and said.startswith("who asked for"):
-        told += " Another person has to."
-    return AssayError(_SENTENCES.get(constraint or "", told))
-
-
-_SENTENCES = {"ck_deployments_second_person": "production always waits for a second person: one approval at least."}
-
-
 def events_of(connection: Connection, deployment_id: UUID) -> list[DeploymentEvent]:
     """The life of a deployment so far, the first step first."""
     rows = connection.execute(
@@ -496,95 +460,6 @@ def approvals_of(connection: Connection, deployment_id: UUID) -> list[Approval]:
     return [Approval(*row) for row in rows]
 
 
-# Canary steps and looks
-
-
-def begin_step(connection: Connection, found: StoredDeployment, percent: int, at: datetime, actor: str) -> None:
-    """Open the next window of a canary."""
-    try:
-        with connection.begin_nested():
-            connection.execute(
-                text("""
-                    INSERT INTO deployment_steps (deployment_id, step, percent, began_at, why, actor)
-                    SELECT CAST(:id AS uuid), coalesce(max(step), 0) + 1, :percent, :at, '', CAST(:actor AS text)
-                    FROM deployment_steps WHERE deployment_id = CAST(:id AS uuid)
-                """),
-                {"id": found.id, "percent": percent, "at": at, "actor": actor},
-            )
-    except IntegrityError as problem:
-        raise refusal(problem) from None
-
-
-def end_open_step(
-    connection: Connection, deployment_id: UUID, outcome: str, why: str, actor: str, at: datetime | None = None
-) -> None:
-    """Close the window that is open, if there is one; now unless a time is given."""
-    connection.execute(
-        text("""
-            UPDATE deployment_steps SET ended_at = coalesce(CAST(:at AS timestamptz), now()), outcome = :outcome,
-                why = :why, actor = :actor
-            WHERE deployment_id = :id AND ended_at IS NULL
-        """),
-        {"id": deployment_id, "outcome": outcome, "why": why, "actor": actor, "at": at},
-    )
-
-
-def steps_of(connection: Connection, deployment_id: UUID) -> list[Step]:
-    """The windows of a canary, the first one first."""
-    rows = connection.execute(
-        text("""
-            SELECT step, percent, began_at, ended_at, outcome, why FROM deployment_steps
-            WHERE deployment_id = :id ORDER BY step
-        """),
-        {"id": deployment_id},
-    )
-    return [Step(*row) for row in rows]
-
-
-def save_look(
-    connection: Connection,
-    deployment_id: UUID,
-    step: int,
-    *,
-    verdict: Verdict,
-    sentence: str,
-    data_hash: str,
-    facts: Mapping[str, Any],
-    actor: str,
-) -> None:
-    """Write a look down, unless the last one of the step saw the same data."""
-    connection.execute(
-        text("""
-            INSERT INTO deployment_looks (deployment_id, step, verdict, sentence, data_hash, facts, actor)
-            SELECT CAST(:id AS uuid), CAST(:step AS smallint), CAST(:verdict AS text), CAST(:sentence AS text),
-                CAST(:hash AS text), CAST(:facts AS jsonb), CAST(:actor AS text)
-            WHERE CAST(:hash AS text) IS DISTINCT FROM (SELECT data_hash FROM deployment_looks
-                WHERE deployment_id = CAST(:id AS uuid) AND step = CAST(:step AS smallint) ORDER BY id DESC LIMIT 1)
-        """),
-        {
-            "id": deployment_id,
-            "step": step,
-            "verdict": verdict,
-            "sentence": sentence,
-            "hash": data_hash,
-            "facts": json.dumps(facts),
-            "actor": actor,
-        },
-    )
-
-
-def looks_of(connection: Connection, deployment_id: UUID, limit: int | None = None) -> list[CanaryLook]:
-    """Looks at a canary, the latest first."""
-    rows = connection.execute(
-        text("""
-            SELECT step, verdict, sentence, facts, recorded_at FROM deployment_looks
-            WHERE deployment_id = :id ORDER BY id DESC LIMIT :limit
-        """),
-        {"id": deployment_id, "limit": limit},
-    )
-    return [CanaryLook(*row) for row in rows]
-
-
 # What can come back
 
 
@@ -626,64 +501,3 @@ def _named(before: Sequence[StoredDeployment], live: StoredDeployment, given: st
         known = ", ".join(dict.fromkeys(f"{each.name} ({each.bundle})" for each in before)) or "none"
         raise AssayError(f"no earlier bundle of {live.feature} in {live.environment} is {given!r}. There are: {known}.")
     return fitting[0]
-
-
-# What was handed over
-
-
-def save_delivery(
-    connection: Connection,
-    environment: str,
-    channel: str,
-    document_hash: str,
-    *,
-    delivered: bool,
-    detail: str,
-    actor: str,
-) -> None:
-    """Note that a flag document was handed over, or why not; the same thing twice in a row is one row."""
-    connection.execute(
-        text("""
-            INSERT INTO flag_deliveries (environment, channel, document_hash, delivered, detail, actor)
-            SELECT CAST(:environment AS text), CAST(:channel AS text), CAST(:hash AS text), :delivered,
-                CAST(:detail AS text), CAST(:actor AS text)
-            WHERE NOT EXISTS (
-                SELECT FROM (SELECT * FROM flag_deliveries
-                    WHERE environment = CAST(:environment AS text) AND channel = CAST(:channel AS text)
-                    ORDER BY id DESC LIMIT 1) AS last
-                WHERE (last.document_hash, last.delivered, last.detail)
-                    = (CAST(:hash AS text), CAST(:delivered AS boolean), CAST(:detail AS text)))
-        """),
-        {
-            "environment": environment,
-            "channel": channel,
-            "hash": document_hash,
-            "delivered": delivered,
-            "detail": detail,
-            "actor": actor,
-        },
-    )
-
-
-def last_delivered(connection: Connection, environment: str) -> dict[str, str]:
-    """The hash of the document that each channel has, by channel."""
-    rows = connection.execute(
-        text("""
-            SELECT DISTINCT ON (channel) channel, document_hash FROM flag_deliveries
-            WHERE environment = :environment AND delivered ORDER BY channel, id DESC
-        """),
-        {"environment": environment},
-    )
-    return {row.channel: row.document_hash for row in rows}
-
-
-def was_delivered(connection: Connection, environment: str, channel: str, document_hash: str) -> bool:
-    """Was this very document handed to the channel at any time?"""
-    found = connection.execute(
-        text("""
-            SELECT EXISTS (SELECT FROM flag_deliveries WHERE environment = :environment AND channel = :channel
-                AND document_hash = :hash AND delivered)
-        """),
-        {"environment": environment, "channel": channel, "hash": document_hash},
-    ).scalar_one()
-    return bool(found)

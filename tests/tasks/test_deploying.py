@@ -25,16 +25,9 @@ from tasks.deployment_status import status_of
 from tasks.experiment_analysis import look_at, under_way
 from tasks.flags import flag_file
 from tasks.settings import settings
+from tasks.store.canaries import looks_of, steps_of
 from tasks.store.database import transaction
-from tasks.store.deployments import (
-    StoredDeployment,
-    deployment_of,
-    events_of,
-    list_deployments,
-    live_deployment,
-    looks_of,
-    steps_of,
-)
+from tasks.store.deployments import StoredDeployment, deployment_of, events_of, list_deployments, live_deployment
 from tasks.store.experiments import create_experiment, find_experiment, set_planned_n
 from tasks.store.models import set_environment
 from tests.builders import a_run, a_suite

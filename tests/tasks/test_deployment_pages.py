@@ -15,16 +15,10 @@ from tasks.deployment_health import healths
 from tasks.deployment_pages import deployment_page, deployments_overview, publish_deployment, publish_deployments
 from tasks.flags import flag_file, publish_flags
 from tasks.settings import settings
+from tasks.store.canaries import begin_step, end_open_step, save_look
 from tasks.store.database import transaction
-from tasks.store.deployments import (
-    StoredDeployment,
-    begin_step,
-    deployment_of,
-    end_open_step,
-    move,
-    save_delivery,
-    save_look,
-)
+from tasks.store.deployments import StoredDeployment, deployment_of, move
+from tasks.store.flag_deliveries import save_delivery
 from tests.cli.commands import assay_here
 from tests.deployments import NEW, NEWER, OLD, approve, asked, taken
 from tests.live_traffic import land_arm
@@ -50,7 +44,7 @@ def live_since(began: datetime = WHOLE) -> StoredDeployment:
         found = asked(connection, NEW)
         approve(connection, found)
         found = move(connection, taken(connection, found, "pending"), "deploying", actor="ana", why="all", percent=100)
-        begin_step(connection, found, 100, began, "ana")
+        begin_step(connection, found.id, 100, began, "ana")
         end_open_step(connection, found.id, "passed", "", "ana", NOW - timedelta(hours=1))
         found = move(connection, found, "deployed", actor="ana", why="all", percent=100)
     publish_flags("production")

@@ -17,8 +17,9 @@ from tasks.flags import publish_flags
 from tasks.prefect_api import PrefectApi, Refused
 from tasks.services.pool import POOL
 from tasks.settings import Settings, settings
+from tasks.store.canaries import begin_step, save_look
 from tasks.store.database import transaction
-from tasks.store.deployments import begin_step, move, save_look
+from tasks.store.deployments import move
 from tasks.store.migrations import HEAD
 from tests.builders import a_run
 from tests.cli.commands import assay_here
@@ -399,7 +400,7 @@ def test_a_canary_that_no_look_takes_further_is_named(
     with transaction() as connection:
         wanted = asked(connection, NEW, approvals_required=0, environment="staging")
         canary = move(connection, wanted, "deploying", actor="ana", why="a tenth", percent=10)
-        begin_step(connection, canary, 10, datetime.now(UTC) - began, "ana")
+        begin_step(connection, canary.id, 10, datetime.now(UTC) - began, "ana")
         save_look(
             connection, canary.id, 1, verdict=verdict, sentence="Few came.", data_hash="0" * 64, facts={}, actor="a"
         )

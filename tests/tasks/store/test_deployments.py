@@ -9,19 +9,17 @@ from sqlalchemy import Connection, text
 
 from evaluations.deployments import STATUSES, TRANSITIONS, Bundle, Status
 from evaluations.errors import AssayError
+from tasks.store.canaries import begin_step, end_open_step, steps_of
 from tasks.store.database import transaction
 from tasks.store.deployments import (
     StoredDeployment,
     approvals_of,
-    begin_step,
     deployment_of,
-    end_open_step,
     events_of,
     find_deployment,
     live_deployment,
     move,
     restorable,
-    steps_of,
 )
 from tasks.store.experiments import create_experiment, find_experiment
 from tasks.store.experiments import move as move_experiment
@@ -203,15 +201,15 @@ def test_canary_steps_rise_one_after_the_other(store: str) -> None:
         deployed(connection)
         found = asked(connection)
         with pytest.raises(AssayError, match="only a deployment under way"):
-            begin_step(connection, found, 10, now, "ana")
+            begin_step(connection, found.id, 10, now, "ana")
         approve(connection, found)
         found = taken(connection, found, "pending", "deploying")
         with pytest.raises(AssayError, match="has passed"):
-            begin_step(connection, found, 50, now, "ana")
+            begin_step(connection, found.id, 50, now, "ana")
         end_open_step(connection, found.id, "passed", "", "ana")
         with pytest.raises(AssayError, match="larger"):
-            begin_step(connection, found, 10, now, "ana")
-        begin_step(connection, found, 50, now, "ana")
+            begin_step(connection, found.id, 10, now, "ana")
+        begin_step(connection, found.id, 50, now, "ana")
         found = move(connection, found, "deploying", actor="ana", why="", percent=50)
         with pytest.raises(AssayError, match="its share cannot go from 50 to 10"):
             move(connection, found, "deploying", actor="ana", why="", percent=10)
