@@ -23,6 +23,7 @@ KNOWN: tuple[str, ...] = (
     "0020",
     "0021",
     "0022",
+    "0023",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

@@ -144,6 +144,32 @@ def test_what_was_asked_for_is_frozen(store: str) -> None:
         refused(store, statement, "is frozen")
 
 
+def test_what_was_never_live_cannot_be_made_to_look_so_and_be_rolled_back_to(store: str) -> None:
+    with transaction() as connection:
+        deployed(connection)
+        found = asked(connection)
+    for column in ("began_at", "deployed_at", "ended_at"):
+        statement = f"UPDATE deployments SET {column} = now() WHERE id = '{found.id}'"
+        refused(store, statement, "times of deployment .* are those of its steps")
+    failed = f"UPDATE deployments SET status = 'failed', deployed_at = now(), ended_at = now() WHERE id = '{found.id}'"
+    refused(store, failed, "are those of its steps")
+    with transaction() as connection:
+        move(connection, found, "failed", actor="ana", why="")
+        with pytest.raises(AssayError, match="live there before"):
+            asked(connection, trigger="rollback", approvals_required=0, restores_id=found.id)
+
+
+def test_a_step_has_its_time_whoever_takes_it(store: str) -> None:
+    with transaction() as connection:
+        found = asked(connection)
+        connection.execute(
+            text("UPDATE deployments SET status = 'failed' WHERE id = :id"),
+            {"id": found.id},
+        )
+        now = connection.execute(text("SELECT now()")).scalar_one()
+        assert deployment_of(connection, found.id).ended_at == now
+
+
 def test_two_at_once_are_refused(store: str) -> None:
     with transaction() as connection:
         first = asked(connection)
