@@ -128,15 +128,15 @@ def _weigh(connection: Connection, found: StoredDeployment, now: datetime) -> Ta
     no = next((each for each in said if each.decision == "rejected"), None)
     if no is not None:
         return _fail(connection, found, f"rejected by {no.actor}: {no.why}", no.actor)
-    holding = {each.actor.strip().lower() for each in said if each.expires_at > now}
+    holding = {each.actor.strip().lower(): each.actor for each in said if each.expires_at > now}
     if len(holding) >= found.approvals_required:
-        who = ", ".join(each.actor for each in said)
-        stored.move(connection, found, "pending", actor=AUTOMATIC, why=f"approved by {who}")
+        stored.move(connection, found, "pending", actor=AUTOMATIC, why=f"approved by {', '.join(holding.values())}")
         return Taken(sentence="approved.", moved=True)
     if now > found.recorded_at + timedelta(seconds=found.policy.approval_s):
         if said and not holding:
             return _fail(connection, found, f"the approval of {said[-1].actor} expired before it could begin")
-        return _fail(connection, found, f"nobody approved it within {found.policy.approval_s / 86_400:g} days")
+        came = f"only {', '.join(holding.values())}" if holding else "nobody"
+        return _fail(connection, found, f"{came} approved it within {found.policy.approval_s / 86_400:g} days")
     missing = found.approvals_required - len(holding)
     return Taken(
         sentence=f"it waits for {count(missing, 'approval')}, not of {found.actor}: assay deploy approve {found.name}",
@@ -186,7 +186,10 @@ def _no_longer(connection: Connection, found: StoredDeployment, live: StoredDepl
     if (None if live is None else live.id) != found.previous_id:
         return "another bundle went live since it was asked for; what was looked at is not what would change"
     waived = (found.evidence.get("waived") or {}).get("checks", ())
-    fresh = [each.says for each in refusals(recheck(connection, found, now)) if each.name not in waived]
+    # A check that was waived may have become one that nobody may waive: a model that nobody knew has since retired.
+    fresh = [
+        each.says for each in refusals(recheck(connection, found, now)) if not (each.waivable and each.name in waived)
+    ]
     return f"it does not pass its checks any more: {'; '.join(fresh)}" if fresh else ""
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from sqlalchemy import text
 
 from evaluations.deployments import Bundle, Policy
 from evaluations.errors import AssayError
-from evaluations.models import Environment
+from evaluations.model_changes import model_changes
+from evaluations.models import Environment, Model
 from tasks import experiments
 from tasks.advancing import AUTOMATIC, advance, promote
 from tasks.deploying import Wish, approve, cancel, propose, reject, start
@@ -27,9 +28,16 @@ from tasks.flags import flag_file
 from tasks.settings import settings
 from tasks.store.canaries import looks_of, steps_of
 from tasks.store.database import transaction
-from tasks.store.deployments import StoredDeployment, deployment_of, events_of, list_deployments, live_deployment
+from tasks.store.deployments import (
+    StoredDeployment,
+    deployment_of,
+    events_of,
+    list_deployments,
+    live_deployment,
+    say,
+)
 from tasks.store.experiments import create_experiment, find_experiment, set_planned_n
-from tasks.store.models import set_environment
+from tasks.store.models import apply_changes, set_environment
 from tests.builders import a_run, a_suite
 from tests.deployments import deployed
 from tests.experiments import live
@@ -449,6 +457,36 @@ def test_a_provider_that_is_forbidden_after_the_approval_gets_no_traffic(monkeyp
     approve(asked.name, "")
     allow(allowed_providers=("anthropic",))
     assert "it does not pass its checks any more: provider openai is not allowed" in advance(asked.id)
+
+
+def test_a_waived_check_waives_nothing_that_nobody_may_waive(monkeypatch: pytest.MonkeyPatch) -> None:
+    concluded()
+    allow(validated_only=True)
+    asked = start(propose(Wish(experiment="shipping-v4")), why="", waive="nobody knows this model yet")
+    assert "model" in asked.evidence["waived"]["checks"]
+    gone = Model(name="openai/gpt-4o-mini", provider="openai", mode="chat", retires_on=date(2026, 1, 1))
+    with transaction() as connection:
+        apply_changes(connection, model_changes({}, {gone.name: gone}, date(2026, 1, 2)), "test", quiet=True)
+    become("ben", monkeypatch)
+    approve(asked.name, "")
+    assert "does not pass its checks any more: openai/gpt-4o-mini is retired on 2026-01-01" in advance(asked.id)
+
+
+def test_of_two_approvals_those_that_hold_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    concluded()
+    allow(approvals_required=2)
+    asked = start(propose(Wish(experiment="shipping-v4", policy=Policy(approval_s=3600))), why="")
+    late = datetime.now(UTC) + timedelta(minutes=59)
+    become("ben", monkeypatch)
+    approve(asked.name, "")
+    assert "it waits for 1 approval, not of ana" in advance(asked.id, late)
+    with transaction() as connection:
+        say(
+            connection, asked, "approved", content_hash=asked.content_hash, why="", actor="cleo",
+            expires_at=datetime.now(UTC) + timedelta(days=1),
+        )  # fmt: skip
+        later = datetime.now(UTC) + timedelta(hours=2)
+    assert "only cleo approved it within" in advance(asked.id, later)
 
 
 def test_without_an_experiment_production_wants_a_reason_and_staging_does_not() -> None:
