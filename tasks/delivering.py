@@ -82,16 +82,26 @@ def _channels(given: Settings, environment: str) -> list[tuple[str, str]]:
         if address is None:
             continue
         filled = address.replace("{environment}", environment)
-        if urlsplit(filled).scheme not in ("http", "https") or not urlsplit(filled).hostname:
+        if not is_http(filled):
             raise AssayError(f"{setting} is an address such as https://config.example.com/flags/{{environment}}.json.")
         found.append((channel, filled))
     return found
 
 
+def is_http(address: str) -> bool:
+    """Is it an http(s) address with a host in it?"""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def _secret(given: Settings) -> bytes | None:
     if given.flags_secret_env is None:
         return None
-    value = os.environ.get(given.flags_secret_env)
+    # As a file that ends with a new line gives it; a header could not carry that.
+    value = os.environ.get(given.flags_secret_env, "").strip()
     if not value:
         raise AssayError(
             f"the environment variable {given.flags_secret_env}, named by ASSAY_FLAGS_SECRET_ENV, is empty."
@@ -140,9 +150,12 @@ def _send(request: urllib.request.Request) -> tuple[bool, str]:
             return True, f"HTTP {answer.status}"
     except urllib.error.HTTPError as problem:
         return False, f"HTTP {problem.code}"
-    except (OSError, ValueError, HTTPException) as problem:
+    except OSError as problem:
         reason = getattr(problem, "reason", None) or problem
         return False, without_secrets(f"{type(problem).__name__}: {reason}")
+    except (ValueError, HTTPException) as problem:
+        # Their words repeat the address, the header with the secret, or what the other side said.
+        return False, f"{type(problem).__name__}: no HTTP could be spoken with it"
 
 
 def signature(secret: bytes, moment: str, body: bytes) -> str:

@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from evaluations.errors import AssayError
 from evaluations.notifications import TEST, Event, as_json, message, wait_after
 from evaluations.wording import count
-from tasks.delivering import post_signed
+from tasks.delivering import is_http, post_signed
 from tasks.settings import settings
 from tasks.store import notifications as stored
 from tasks.store.database import transaction
@@ -140,7 +139,7 @@ def _wait(claimed: Delivery) -> float:
 
 
 def _post(channel: Channel, address: str, event: Event) -> str:
-    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+    if not is_http(address):
         return "its address is none of a webhook, such as https://hooks.example.com/assay"
     secret = None if channel.signing_ref is None else secret_of(channel.signing_ref).encode()
     headers = {"X-Assay-Event": event.name, "X-Assay-Delivery": str(event.key)}

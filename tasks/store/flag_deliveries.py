@@ -38,15 +38,18 @@ def save_delivery(
 
 
 def last_delivered(connection: Connection, environment: str) -> dict[str, str]:
-    """The hash of the document that each channel has, by channel."""
+    """The hash of the document that each channel has, by channel; not of one whose last delivery failed.
+
+    That one may have been taken all the same, its answer lost: what the channel has is then not known.
+    """
     rows = connection.execute(
         text("""
-            SELECT DISTINCT ON (channel) channel, document_hash FROM flag_deliveries
-            WHERE environment = :environment AND delivered ORDER BY channel, id DESC
+            SELECT DISTINCT ON (channel) channel, document_hash, delivered FROM flag_deliveries
+            WHERE environment = :environment ORDER BY channel, id DESC
         """),
         {"environment": environment},
     )
-    return {row.channel: row.document_hash for row in rows}
+    return {row.channel: row.document_hash for row in rows if row.delivered}
 
 
 def was_delivered(connection: Connection, environment: str, channel: str, document_hash: str) -> bool:

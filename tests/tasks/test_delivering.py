@@ -10,10 +10,11 @@ import pytest
 from evaluations.errors import AssayError
 from tasks.delivering import SIGNATURE, TIMESTAMP, deliver
 from tasks.flags import flag_file, publish_flags
+from tasks.rolling_back import end_canary
 from tasks.settings import settings
 from tasks.store.database import transaction
 from tests.cli.commands import rows
-from tests.deployments import NEW, OLD, deployed
+from tests.deployments import NEW, OLD, approve, asked, deployed, taken
 from tests.fakes.receiver import Receiver, receiving
 
 SECRET = "correct-horse-battery"
@@ -63,6 +64,35 @@ def test_what_a_channel_has_is_not_sent_again_and_what_failed_is(receiver: Recei
     assert len(deliver("production", again=True)) == 2
 
 
+def test_a_channel_whose_last_delivery_failed_is_sent_to_again_though_the_document_is_one_it_had(
+    receiver: Receiver,
+) -> None:
+    deliver("production")
+    with transaction() as connection:
+        coming = asked(connection, NEW)
+        approve(connection, coming)
+        coming = taken(connection, coming, "pending", "deploying")
+    receiver.codes = [502, 502]  # as a gateway says when whoever is behind it took the document
+    assert [each.delivered for each in deliver("production")] == [False, False]
+    with transaction() as connection:
+        end_canary(connection, coming, "errors", "ana")
+    assert [(each.channel, each.delivered) for each in deliver("production")] == [("put", True), ("webhook", True)]
+    assert receiver.seen[-1][3] == receiver.seen[0][3]
+    assert deliver("production") == []
+
+
+@pytest.mark.parametrize("secret", [f"{SECRET}\n", f"{SECRET}\r\nand-more"])
+def test_a_secret_that_no_header_carries_is_repeated_nowhere(
+    store: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv("FLAG_SECRET", secret)
+    told = [str(each) for each in deliver("production")]
+    kept = rows(store, "SELECT detail FROM flag_deliveries WHERE channel <> 'file'")
+    assert SECRET not in str([told, kept])
+    # A new line at its end is no part of it.
+    assert ("HTTP 200" in told[0]) == (secret.strip() == SECRET)
+
+
 def test_a_redirect_is_no_delivery(receiver: Receiver) -> None:
     receiver.codes = [302, 302]
     assert [(each.delivered, each.detail) for each in deliver("production")] == [(False, "HTTP 302")] * 2
@@ -88,7 +118,8 @@ def test_a_secret_that_is_not_there_and_an_address_that_is_none_are_said(monkeyp
     with pytest.raises(AssayError, match="FLAG_SECRET"):
         deliver("production")
     monkeypatch.setenv("FLAG_SECRET", SECRET)
-    monkeypatch.setenv("ASSAY_FLAGS_WEBHOOK", "file:///etc/passwd")
-    settings.cache_clear()
-    with pytest.raises(AssayError, match="ASSAY_FLAGS_WEBHOOK is an address"):
-        deliver("production")
+    for address in ("file:///etc/passwd", "http://[::1/hook", "https:///hook"):
+        monkeypatch.setenv("ASSAY_FLAGS_WEBHOOK", address)
+        settings.cache_clear()
+        with pytest.raises(AssayError, match="ASSAY_FLAGS_WEBHOOK is an address"):
+            deliver("production")
