@@ -20,7 +20,7 @@ from tasks.store import canaries
 from tasks.store import deployments as stored
 from tasks.store.database import transaction
 from tasks.store.deployments import NewDeployment, StoredDeployment
-from tasks.store.experiments import live_experiment
+from tasks.store.experiments import StoredExperiment, live_experiment
 from tasks.store.experiments import move as move_experiment
 
 How = Literal["restored", "canary ended", "already"]
@@ -31,7 +31,7 @@ class RolledBack:
     """What a rollback did."""
 
     how: How
-    """already: it was rolled back before, and nothing was begun since."""
+    """already: it was rolled back before, and no deployment was begun since."""
     feature: str
     environment: str
     left: Bundle | None
@@ -88,18 +88,26 @@ def _step_back(
     live = stored.live_deployment(connection, feature, environment)
     if live is not None and coming is not None and (_names(live, to) or (to is None and coming.status == "deploying")):
         end_canary(connection, coming, why, who)
-        return "canary ended", coming.bundle, live.bundle, None
+        return "canary ended", coming.bundle, live.bundle, _pause(connection, experiment, why, who)
     if live is not None and coming is None and _is_there(connection, live, to):
-        return "already", None, live.bundle, None
+        # An experiment that was begun or resumed since then has traffic that is to come back all the same.
+        return "already", None, live.bundle, _pause(connection, experiment, why, who)
     target = stored.restorable(connection, feature, environment, to)
     if coming is not None:
         end_canary(connection, coming, f"a rollback came first: {why}", who)
-    paused = None
-    if experiment is not None and experiment.status == "running":
-        move_experiment(connection, experiment, "paused", actor=who, why=f"{feature} was rolled back: {why}")
-        paused = experiment.name
+    paused = _pause(connection, experiment, why, who)
     restore(connection, target, why, who)
     return "restored", None if live is None else live.bundle, target.bundle, paused
+
+
+def _pause(connection: Connection, experiment: StoredExperiment | None, why: str, who: str) -> str | None:
+    """Let a running experiment give its traffic back. Gives its name; None where none was running."""
+    if experiment is None or experiment.status != "running":
+        return None
+    move_experiment(
+        connection, experiment, "paused", actor=who, why=f"{experiment.spec.feature} was rolled back: {why}"
+    )
+    return experiment.name
 
 
 def _is_there(connection: Connection, live: StoredDeployment, to: str | None) -> bool:

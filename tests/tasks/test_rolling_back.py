@@ -135,6 +135,21 @@ def test_a_running_experiment_gives_its_traffic_back() -> None:
     assert "targeting" in json.loads(flag_file("production").read_text())["flags"]["chatbot"]
 
 
+def test_an_experiment_that_was_resumed_after_a_rollback_gives_its_traffic_back_again() -> None:
+    two_deployed()
+    with transaction() as connection:
+        create_experiment(connection, live(), None, "ana")
+        move(connection, find_experiment(connection, "shipping-v4"), "running", actor="ana")
+    roll_back("chatbot", why="errors")
+    with transaction() as connection:
+        move(connection, find_experiment(connection, "shipping-v4"), "running", actor="ana")
+    publish_flags("production")
+    again = roll_back("chatbot", why="errors again")
+    assert (again.how, again.paused) == ("already", "shipping-v4")
+    assert str(again).endswith("Experiment shipping-v4 is paused.")
+    assert "targeting" not in json.loads(flag_file("production").read_text())["flags"]["chatbot"]
+
+
 def test_where_there_is_nothing_to_go_back_to_the_reason_is_told() -> None:
     with pytest.raises(AssayError, match="no live bundle in production"):
         roll_back("chatbot", why="")
