@@ -36,6 +36,8 @@ def unknown_name(kind: str, name: str, known: list[str]) -> str:
     >>> unknown_name("scorer", "exactt", ["exact", "regex"])
     "no scorer is named 'exactt'; did you mean 'exact'? Known: exact, regex."
     """
+    if not known:
+        return f"no {kind} is named {name!r}: there is none yet."
     near = get_close_matches(name, known, n=6, cutoff=0.6)
     guess = f"; did you mean {near[0]!r}?" if near else "."
     if len(known) <= LISTED:

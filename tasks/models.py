@@ -15,6 +15,7 @@ from evaluations.model_validation import Configuration, Surroundings, Validation
 from evaluations.models import Model, UnknownModel, model_named
 from evaluations.pricing import names_of
 from tasks.store import model_facts, models
+from tasks.store.database import first_look
 from tasks.store.prices import price_book
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ def registry(connection: Connection, provider: str | None = None) -> dict[str, M
 
 
 def seed(connection: Connection) -> None:
-    """Take the catalogues over where nothing was taken over yet: then alone they are read."""
+    """Take the catalogues over where nothing was taken over yet: then alone they are read.
+
+    Raises AssayError with the command that does it for whoever may only read.
+    """
     if models.is_empty(connection):
         from tasks.model_catalogue import seed_models
 
-        seed_models(connection)
+        with first_look("the catalogues of models", "assay models sync"):
+            seed_models(connection)
 
 
 def known(connection: Connection, found: Sequence[Model], now: datetime | None = None) -> list[KnownModel]:

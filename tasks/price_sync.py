@@ -10,6 +10,7 @@ from evaluations.price_changes import PriceSync, compared
 from evaluations.pricing import PriceRow
 from tasks.prices import map_source, override_files, rows_of_map, rows_of_overrides
 from tasks.settings import Settings, settings
+from tasks.store.database import first_look
 from tasks.store.prices import add_prices, all_prices, configured_models, has_source, lock_prices, price_book
 
 
@@ -20,11 +21,12 @@ def seed_prices(connection: Connection, given: Settings | None = None) -> None:
     that was edited after it had been taken over.
     """
     given = given or settings()
-    if not has_source(connection, map_source()):
-        lock_prices(connection)
-        # None where another command was faster while this one waited, or where the new version says the same.
-        add_prices(connection, compared(all_prices(connection), rows_of_map(), today()).rows, given.actor)
-    apply_sync(connection, _own_sync(connection, given), given)
+    with first_look("the lists of prices", "assay models sync"):
+        if not has_source(connection, map_source()):
+            lock_prices(connection)
+            # None where another command was faster while this one waited, or where the new version says the same.
+            add_prices(connection, compared(all_prices(connection), rows_of_map(), today()).rows, given.actor)
+        apply_sync(connection, _own_sync(connection, given), given)
 
 
 def rows_to_come(connection: Connection, given: Settings, names: Iterable[str]) -> list[PriceRow]:

@@ -103,10 +103,28 @@ def told_plainly() -> Iterator[None]:
     except (OperationalError, psycopg.OperationalError) as problem:
         raise InfrastructureError(_sentence(problem)) from problem
     except (ProgrammingError, psycopg.errors.InsufficientPrivilege) as problem:
-        cause = getattr(problem, "orig", None) or problem
-        if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
-            raise
-        raise AssayError(_refusal(cause)) from problem
+        raise _told_refusal(problem) from problem
+
+
+@contextmanager
+def first_look(what: str, command: str) -> Iterator[None]:
+    """Reading that may have to write first: whoever may only read is told which command does it, once for all."""
+    try:
+        yield
+    except (ProgrammingError, psycopg.errors.InsufficientPrivilege) as problem:
+        told = _told_refusal(problem)
+        raise AssayError(
+            f"{what} are not taken over yet, and the first look at them does that. Let somebody with the role runner "
+            f"run `{command}` once; then everybody may look. Now {told}"
+        ) from problem
+
+
+def _told_refusal(problem: Exception) -> AssayError:
+    """What a role may not do, as a sentence; every other error is raised as it is."""
+    cause = getattr(problem, "orig", None) or problem
+    if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        raise problem
+    return AssayError(_refusal(cause))
 
 
 _DENIED = re.compile(r"permission denied for table (\w+)")

@@ -46,6 +46,10 @@ def lock_prices(connection: Connection) -> None:
 
 def add_prices(connection: Connection, rows: Iterable[PriceRow], actor: str) -> int:
     """Add rows that are not there yet; none is ever changed. Gives how many were new."""
+    columns = _as_columns(list(rows))
+    # Every look comes by here, and the database asks for the role of whoever writes, even if that is no row.
+    if not columns["model"]:
+        return 0
     count = connection.execute(
         text(f"""
             INSERT INTO model_prices ({", ".join(_COLUMNS)}, actor)
@@ -55,7 +59,7 @@ def add_prices(connection: Connection, rows: Iterable[PriceRow], actor: str) -> 
                 CAST(:effective_to AS date[]), CAST(:source AS text[])) AS p
             ON CONFLICT DO NOTHING
         """),
-        {**_as_columns(list(rows)), "actor": actor},
+        {**columns, "actor": actor},
     ).rowcount
     return int(count)
 

@@ -1,12 +1,14 @@
 """assay roles and assay notifications, as a person types them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import assay_here, rows
 from tests.conftest import _forget
 from tests.fakes.receiver import receiving
+from tests.tasks.model_lists import use_map
 
 KEY = "hush-hush-token"
 
@@ -43,6 +45,26 @@ def test_the_first_grant_switches_roles_on_and_the_last_one_off(store: str, monk
     assert assay_here("roles", "revoke", "ben", "runner", "--environment", "staging").code == 0
     assert "everybody may do everything again" in assay_here("roles", "revoke", "ana", "admin").out
     assert rows(store, "SELECT count(*) FROM role_grants") == [(0,)]
+
+
+def test_whoever_may_only_read_is_told_which_command_takes_the_catalogues_over(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_map(tmp_path, monkeypatch)
+    assert assay_here("roles", "grant", "ana", "admin").code == 0
+    assert assay_here("roles", "grant", "ben", "viewer").code == 0
+    act(monkeypatch, "ben")
+    for words in (("models", "list"), ("models", "show", "openai/gpt-4o")):
+        refused = assay_here(*words)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert "the catalogues of models are not taken over yet" in refused.err
+        assert "run `assay models sync` once" in refused.err
+        assert "ben is viewer" in refused.err
+    act(monkeypatch, "ana")
+    assert assay_here("models", "sync", "--offline").code == 0
+    act(monkeypatch, "ben")
+    assert "openai/gpt-4o" in assay_here("models", "list").out
+    assert assay_here("models", "show", "openai/gpt-4o").code == 0
 
 
 @pytest.mark.parametrize(
