@@ -190,11 +190,14 @@ def routing(feature: str, loss: float, requests: float | None, environment: str,
         for line in _lines(found.recommendation):
             click.echo(_marked(line, found.sample_data) if line == found.recommendation.title else line)
         return
-    held_out, above, saving = found.held_out, found.held_out.above_line, found.held_out.saving
+    held_out = found.held_out
+    above, saving, lost = held_out.above_line, held_out.saving, held_out.loss
     rule = f"a rule by {found.learner} that sends {percent(held_out.strong_share)} of the cases to {found.strong}"
     worth = f"is {points(above.value)} above a coin ({points(above.low)} to {points(above.high)})"
     saves = f"saves {percent(saving.value)} ({percent(saving.low)} to {percent(saving.high)}, n = {held_out.n})"
-    click.echo(_marked(f"Keep one model: {rule} {worth} and {saves}.", found.sample_data))
+    between = f"{points(-lost.high)} to {points(-lost.low)}; {points(-loss)} may be lost"
+    changes = f"changes quality by {points(-lost.value)} ({between})"
+    click.echo(_marked(f"Keep one model: {rule} {worth}, {saves} and {changes}.", found.sample_data))
 
 
 @recommend.command(short_help="Money that brings nothing.")

@@ -285,10 +285,8 @@ def _what_would_do(
             f"no mix has a mean quality of {percent_beside(floor / weights, reached)}: the best of each feature "
             f"together reach {percent_beside(reached, floor / weights)}. A floor of that would do."
         )
-    cheapest = min(
-        (each for each in (_cheapest_at_most(features, choices, floor),) if each is not None),
-        key=lambda chosen: sum(each.cost_high for each in chosen),
-    )
+    cheapest = _cheapest_at_most(features, choices, floor)
+    assert cheapest is not None, "only the budget is in the way here"
     mix = _mix(features, cheapest)
     models = ", ".join(f"{feature}: {model}" for feature, model in mix.models.items())
     return (

@@ -17,6 +17,8 @@ from evaluations.statistics.proportions import normal_quantile
 CONFIDENCE: Final = 0.95
 LEAST_REQUESTS: Final = 30
 """Priced requests of a stratum before the change below which its unit cost is not known well enough."""
+LEAST_AFTER: Final = 2
+"""After it: one request tells nothing of how costs differ, and would make the interval of all strata endless."""
 Kept = Literal["as projected", "less", "more", "not shown"]
 
 
@@ -62,7 +64,7 @@ class Remeasured:
     requests: int
     """Requests after the change that could be held against the time before."""
     left_out: int
-    """Requests of strata that hardly occurred before: nobody knows what they would have cost."""
+    """Requests of strata that hardly occurred before, or once after: nobody knows what they would have cost."""
 
     @property
     def of_projected(self) -> float | None:
@@ -88,12 +90,12 @@ def remeasure(
     Source: direct standardisation: Fleiss, Levin and Paik (2003), "Statistical Methods for Rates and Proportions", 19.
     """
     known = {
-        name for name, each in after.items() if each.requests and name in before
+        name for name, each in after.items() if each.requests >= LEAST_AFTER and name in before
         and before[name].requests >= LEAST_REQUESTS
     }  # fmt: skip
     if not known:
         raise NoIncumbentData(
-            f"no stratum had {LEAST_REQUESTS} priced requests before the change (seen after it: "
+            f"no stratum had {LEAST_REQUESTS} priced requests before the change and {LEAST_AFTER} after it (seen then: "
             f"{', '.join(sorted(after)) or 'none'}); a saving cannot be said without a time before it."
         )
     changed = {

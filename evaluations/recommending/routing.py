@@ -445,11 +445,13 @@ def simplest(cases: RoutedCases, *, generator: "np.random.Generator") -> str:
 def recommend_routing(
     rule: RoutingRule, held_out: Routed, workload: Workload, strong_cost: Decimal, *, weak: str, strong: str
 ) -> Recommendation | None:
-    """To route by a rule; None unless on held-out cases it is shown to be above the line and surely saves something.
+    """To route by a rule; None unless on held-out cases it is shown to be above the line, surely saves something and
+    lost no more than was declared, by its estimate: `learned` holds the bound of the loss against it.
 
     `strong_cost` is what a request to the strong model costs now, in US dollars.
     """
-    if held_out.above_line.low <= 0 or held_out.saving.low <= 0:
+    lost = held_out.loss
+    if held_out.above_line.low <= 0 or held_out.saving.low <= 0 or lost.value > rule.loss:
         return None
     per_request = workload.cost_per_request or strong_cost
     savings = savings_of(
@@ -461,7 +463,6 @@ def recommend_routing(
         n=held_out.n,
         basis=f"{count(held_out.n, 'held-out case')}, of which {percent(held_out.strong_share)} go to {strong}",
     )
-    lost = held_out.loss
     allowed = max(rule.loss, 1e-9)
     stability = Stability(share=_stays(lost, rule.loss), resamplings=0)
     return Recommendation(

@@ -102,5 +102,14 @@ def test_what_did_not_occur_before_is_left_out_and_counted() -> None:
     after = {"known": stratum(500, "0.005"), "new": stratum(70, "0.005"), "rare": stratum(30, "0.005")}
     found = remeasure(projected(), before, after, before_days=30, after_days=30)
     assert (found.requests, found.left_out) == (500, 100)
-    with pytest.raises(NoIncumbentData, match="seen after it: new"):
+    with pytest.raises(NoIncumbentData, match="seen then: new"):
         remeasure(projected(), before, {"new": stratum(10, "0.1")}, before_days=30, after_days=30)
+
+
+def test_a_kind_of_request_that_came_once_after_the_change_does_not_make_the_interval_endless() -> None:
+    before = {"known": stratum(500, "0.01"), "once": stratum(500, "0.01")}
+    after = {"known": stratum(500, "0.005"), "once": stratum(1, "0.005")}
+    found = remeasure(projected(), before, after, before_days=30, after_days=30)
+    assert (found.requests, found.left_out) == (500, 1)
+    assert found.realised_low.is_finite()
+    assert 0 < found.realised_low < found.realised < found.realised_high

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 
@@ -167,6 +168,10 @@ def test_routing_is_recommended_by_what_is_shown_on_held_out_cases() -> None:
     assert found.savings.now == 15
     assert "above the line between both models" in found.reasons[0]
     assert (found.effort, found.impact) == ("complex", "high")
+    lossy = replace(rule, loss=held_out.loss.value - 0.001)
+    assert recommend_routing(lossy, held_out, MONTH, Decimal("0.0015"), weak="a/small", strong="a/large") is None, (
+        "it lost more than was declared"
+    )
     line = routed(mmlu(), np.random.default_rng(0).random(mmlu().n) < 0.5)
     assert recommend_routing(rule, line, MONTH, Decimal("0.0015"), weak="a/small", strong="a/large") is None
 
