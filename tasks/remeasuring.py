@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from evaluations import cost_scenarios
 from evaluations.errors import AssayError
 from evaluations.pricing import costs
 from evaluations.recommending.answers import Measurement, StoredRecommendation
@@ -106,11 +107,13 @@ def _price_change(connection: Connection, feature: str, before: tuple[date, date
     then = now = Decimal(0)
     for each in served:
         use = model_use.daily_use(connection, [feature], *before, model=each.model)
-        tokens = {
-            name: sum(day.tokens.get(name, 0) for day in use) for name in {name for day in use for name in day.tokens}
-        }
+        known = sum(day.requests - day.unknown for day in use)
+        if not known:
+            continue
+        # Of an average request: all of them as one would be so long as to fall into the dearest tier.
+        tokens = cost_scenarios.measured(use).per_unit
         old, new = (costs(tokens, book.prices_of(each.model, day)) for day in (before[1], after))
         if old is not None and new is not None:
-            then += sum(old.values(), Decimal(0))
-            now += sum(new.values(), Decimal(0))
+            then += known * sum(old.values(), Decimal(0))
+            now += known * sum(new.values(), Decimal(0))
     return now / then if then else Decimal(1)

@@ -16,6 +16,7 @@ from evaluations.deployments import Bundle
 from evaluations.errors import AssayError, NothingYet
 from evaluations.model_changes import model_changes
 from evaluations.models import Model
+from evaluations.pricing import PriceRow
 from evaluations.recommending.evidence import NoIncumbentData, NothingFeasible, RetiredModel
 from evaluations.roi import DAYS_A_MONTH
 from tasks.recommendation_lists import decide, ledger, listed, shown
@@ -28,6 +29,7 @@ from tasks.settings import settings
 from tasks.store.audit import entries
 from tasks.store.database import transaction
 from tasks.store.models import apply_changes
+from tasks.store.prices import add_prices
 from tests.cli.commands import assay_here, rows
 from tests.deployments import deployed
 from tests.landed import a_request, land
@@ -215,6 +217,42 @@ async def test_an_accepted_one_is_measured_again_and_held_against_what_was_proje
     assert (decided.adoption.served, decided.adoption.requests) == (served, requests)
     with transaction() as connection, pytest.raises(sqlalchemy.exc.DBAPIError, match="rows are added"):
         connection.execute(text("UPDATE savings_measurements SET realised = 0"))
+
+
+async def test_prices_that_rose_meanwhile_are_those_of_the_length_of_single_prompts(folders: Path) -> None:
+    """Short prompts became twice as dear; together they are longer than where a tier begins that did not change."""
+    await finished(write_models(folders / "colours", SAME, cases=120))
+    traffic()
+    recommend_all(ASK)
+    [found], _ = listed(None, None, None)
+    decide(found.id, "accepted", "agreed")
+    backdated(datetime(2026, 5, 18, 12, tzinfo=UTC))
+    traffic(model="middle.jsonl", days=range(14, 28), cost="0.008")
+
+    def price(usd: str, since: date, tier: int | None = None) -> list[PriceRow]:
+        return [
+            PriceRow(
+                model="replay/large.jsonl",
+                token_class=name,
+                per_token=Decimal(usd),
+                effective_from=since,
+                source="doc",
+                tier_start=tier,
+            )
+            for name in ("input", "output")
+        ]
+
+    rows_of_prices = [
+        *(*price("0.00001", date(2026, 1, 1)), *price("0.0001", date(2026, 1, 1), 200_000)),
+        *(*price("0.00002", date(2026, 5, 18)), *price("0.0001", date(2026, 5, 18), 200_000)),
+    ]
+    with transaction() as connection:
+        add_prices(connection, rows_of_prices, "test")
+    assert remeasure_due(10).measured == 1
+    [line] = ledger()
+    month = DAYS_A_MONTH * 100
+    assert line.measurement.by_price == pytest.approx(-month * Decimal("0.02"))
+    assert line.measurement.realised == pytest.approx(month * (Decimal("0.04") - Decimal("0.008")))
 
 
 async def test_what_cannot_be_measured_says_why(folders: Path) -> None:
