@@ -86,10 +86,11 @@ def _step_back(
     stored.hold_traffic(connection, feature, environment)
     coming = stored.under_way(connection, feature, environment)
     live = stored.live_deployment(connection, feature, environment)
-    if live is not None and coming is not None and (_names(live, to) or (to is None and coming.status == "deploying")):
+    meant = live is not None and to is not None and live.is_meant_by(to)
+    if live is not None and coming is not None and (meant or (to is None and coming.status == "deploying")):
         end_canary(connection, coming, why, who)
         return "canary ended", coming.bundle, live.bundle, _pause(connection, experiment, why, who)
-    if live is not None and coming is None and _is_there(connection, live, to):
+    if live is not None and coming is None and (meant or (to is None and _was_taken_back(connection, live))):
         # An experiment that was begun or resumed since then has traffic that is to come back all the same.
         return "already", None, live.bundle, _pause(connection, experiment, why, who)
     target = stored.restorable(connection, feature, environment, to)
@@ -110,16 +111,10 @@ def _pause(connection: Connection, experiment: StoredExperiment | None, why: str
     return experiment.name
 
 
-def _is_there(connection: Connection, live: StoredDeployment, to: str | None) -> bool:
-    """Is this what the command asks for? The last thing that happened was a way back, of all units or of a canary."""
-    if to is not None:
-        return _names(live, to)
+def _was_taken_back(connection: Connection, live: StoredDeployment) -> bool:
+    """Was the last thing that happened a way back, of all units or of a canary?"""
     last = stored.list_deployments(connection, feature=live.feature, environment=live.environment, limit=1)[0]
     return live.trigger == "rollback" or last.status == "rolled_back"
-
-
-def _names(live: StoredDeployment, to: str | None) -> bool:
-    return to is not None and (str(live.id).startswith(to.lower()) or live.bundle.prompt == to)
 
 
 def end_canary(

@@ -64,6 +64,10 @@ class StoredDeployment:
     def under_way(self) -> bool:
         return self.status in UNDER_WAY
 
+    def is_meant_by(self, given: str) -> bool:
+        """Is this the prompt version that it has, or the beginning of its id, four characters or more?"""
+        return self.bundle.prompt == given or (len(given) >= 4 and str(self.id).startswith(given.lower()))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDeployment:
@@ -496,7 +500,7 @@ def restorable(connection: Connection, feature: str, environment: str, given: st
 
 
 def _named(before: Sequence[StoredDeployment], live: StoredDeployment, given: str) -> StoredDeployment:
-    fitting = [each for each in before if str(each.id).startswith(given.lower()) or each.bundle.prompt == given]
+    fitting = [each for each in before if each.is_meant_by(given)]
     if not fitting:
         known = ", ".join(dict.fromkeys(f"{each.name} ({each.bundle})" for each in before)) or "none"
         raise AssayError(f"no earlier bundle of {live.feature} in {live.environment} is {given!r}. There are: {known}.")

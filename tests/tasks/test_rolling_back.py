@@ -83,6 +83,17 @@ def test_a_named_bundle_comes_back_even_one_that_was_taken_back() -> None:
     assert roll_back("chatbot", to=NEWER.prompt, why="it was the network").live == NEWER
 
 
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_too_little_of_an_id_names_no_bundle(length: int) -> None:
+    two_deployed()
+    with transaction() as connection:
+        found = list_deployments(connection)
+    for each in found:
+        with pytest.raises(AssayError, match=r"no earlier bundle of chatbot .*There are: "):
+            roll_back("chatbot", to=str(each.id)[:length], why="")
+    assert roll_back("chatbot", to=found[-1].name, why="").live == OLD
+
+
 def test_a_canary_is_ended_and_what_was_live_stays() -> None:
     two_deployed()
     with transaction() as connection:
