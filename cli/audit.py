@@ -1,6 +1,7 @@
 """assay audit: every decision, and proof that none was changed."""
 
 import json
+import re
 
 import click
 
@@ -63,6 +64,11 @@ def verify(known: str | None, as_json: bool) -> int:
     from tasks.store.audit import verify_chain
     from tasks.store.database import transaction
 
+    known = None if known is None else known.strip().lower()
+    if known is not None and not re.fullmatch("[0-9a-f]{64}", known):
+        raise click.UsageError(
+            f"--known {known}: a whole hash, the 64 characters that `assay audit verify` ended with."
+        )
     with transaction() as connection:
         found = verify_chain(connection, known)
     if as_json:

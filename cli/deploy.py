@@ -200,25 +200,42 @@ def cancel(deployment: str, why: str) -> None:
 
 @deploy.command()
 def advance() -> None:
-    """Take every step that is due now, of every deployment; the flow deploy-watch does it every five minutes."""
+    """Take every step that is due now, of every deployment; the flow deploy-watch does it every five minutes.
+
+    Ends with 3 where one of them could not be looked at; the others had their turn.
+    """
     from tasks.advancing import advance_all, mend_flags
 
     advanced = advance_all()
     click.echo(str(advanced))
     click.echo(mend_flags())
     tell_soon()
+    if advanced.failed:
+        raise SystemExit(3)
 
 
 @deploy.command()
 @click.option("--environment", default="production", show_default=True, help="Whose flags.")
 def publish(environment: str) -> None:
-    """Write the flags again as the database says, and hand them over to whatever reads over HTTP."""
+    """Write the flags again as the database says, and hand them over to whatever reads over HTTP.
+
+    Ends with 3 where something did not take them; the next look tries it again.
+    """
     from tasks.delivering import deliver
     from tasks.flags import publish_flags
+    from tasks.store.database import transaction
+    from tasks.store.deployments import environments_in_use
+    from tasks.store.models import environment_named
 
+    with transaction() as connection:
+        if environment not in environments_in_use(connection):
+            environment_named(connection, environment)  # raises for one that there is not
     click.echo(f"Flags: {publish_flags(environment)}")
-    for delivery in deliver(environment, again=True):
+    done = deliver(environment, again=True)
+    for delivery in done:
         click.echo(str(delivery), err=not delivery.delivered)
+    if not all(each.delivered for each in done):
+        raise SystemExit(3)
 
 
 @deploy.command("list")

@@ -45,8 +45,8 @@ class Guard:
         if self.metric not in METRICS or "live_split" not in METRICS[self.metric].designs:
             live = sorted(name for name, metric in METRICS.items() if "live_split" in metric.designs)
             raise AssayError(f"a canary is not watched for {self.metric!r}. These are measured: {', '.join(live)}.")
-        if not self.tolerated >= 0:
-            raise AssayError(f"what is tolerated of {self.metric} is zero or more; got {self.tolerated:g}.")
+        if not 0 <= self.tolerated < math.inf:
+            raise AssayError(f"what is tolerated of {self.metric} is a number, zero or more; got {self.tolerated:g}.")
 
     @property
     def what(self) -> Metric:

@@ -81,10 +81,34 @@ def test_what_is_asked_for_wrongly_is_said_and_exits_with_2(tmp_path: Path) -> N
     refused(assay_here("deploy", "preview", "e", "--window", "soon"), "is not a time")
     refused(assay_here("deploy", "preview", "e", "--guard", "charm=1"), "a canary is not watched for 'charm'")
     refused(assay_here("deploy", "preview", "e", "--guard", "quality"), "METRIC=TOLERATED")
+    refused(assay_here("deploy", "preview", "e", "--guard", "quality=inf"), "is a number, zero or more; got inf")
     refused(assay_here("deploy", "preview", "e", "--alpha", "2"), "alpha lies between")
     refused(assay_here("deploy", "approve", "zz"), "is no id of a deployment")
     refused(assay_here("deploy", "status", "chatbot"), "nothing is deployed yet")
     refused(assay_here("rollback", "chatbot"), "no live bundle in production")
+    refused(assay_here("deploy", "publish", "--environment", "../elsewhere"), "no environment is named '../elsewhere'")
+    assert not (tmp_path / "elsewhere.json").exists()
+    refused(assay_here("audit", "verify", "--known", "abc"), "a whole hash, the 64 characters")
+
+
+def test_flags_that_a_receiver_did_not_take_end_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_FLAGS_PUT", "http://127.0.0.1:9/{environment}.json")
+    settings.cache_clear()
+    done = assay_here("deploy", "publish")
+    assert (done.code, (tmp_path / "flags" / "production.json").exists()) == (3, True)
+    assert "put to 127.0.0.1:9: ConnectionRefusedError" in done.err or "put to 127.0.0.1:9: URLError" in done.err
+
+
+def test_a_deployment_that_could_not_be_looked_at_ends_with_3(store: str) -> None:
+    concluded()
+    assay_here("deploy", "start", "shipping-v4")
+    assert assay_here("deploy", "advance").code == 0
+    with psycopg.connect(store) as raw:
+        raw.execute("SET session_replication_role = replica")
+        raw.execute("UPDATE deployments SET bundle = '{}' WHERE status = 'pending_approval'")
+    done = assay_here("deploy", "advance")
+    assert done.code == 3, done
+    assert "could not be looked at: the bundle names no prompt" in done.out
 
 
 def test_what_speaks_against_it_is_refused_until_somebody_waives_it_by_name(tmp_path: Path) -> None:
