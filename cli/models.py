@@ -56,6 +56,7 @@ _ENVIRONMENT = click.option("--environment", help="Check against what this envir
 )
 @click.option("--search", help="Only names with this text.")
 @click.option("--versions", is_flag=True, help="Leave aliases out.")
+@click.option("--all", "everything", is_flag=True, help="Models of every provider, where no filter is given.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 @_JSON
 def list_(
@@ -67,15 +68,21 @@ def list_(
     life_cycles: tuple[str, ...],
     search: str | None,
     versions: bool,
+    everything: bool,
     limit: int,
     as_json: bool,
 ) -> None:
-    """Models by name, with their limits and where they are in their life."""
+    """Models by name, with their limits and where they are in their life.
+
+    Without a filter these are the models of providers that have a key here or are in use; JSON has all.
+    """
     from evaluations.models import KINDS, LIFE_CYCLES, capability_named
-    from tasks.models import registry, seed
+    from tasks.models import providers_at_hand, registry, seed
     from tasks.store.database import transaction
     from tasks.store.models import providers_known
 
+    unfiltered = not (everything or provider or mode or kind or capabilities or life_cycles or search or versions)
+    at_hand: set[str] | None = None
     wanted = [capability_named(each) for each in capabilities]
     stages = [_one_of("life cycle", each, LIFE_CYCLES) for each in life_cycles] or LIFE_CYCLES[:3]
     if kind is not None:
@@ -85,6 +92,8 @@ def list_(
             seed(connection)
             provider = _provider(provider, providers_known(connection))
         found = registry(connection, provider)
+        if unfiltered and not as_json:
+            at_hand = providers_at_hand(connection, found)
     if mode is not None:
         _one_of("mode", mode, sorted({model.mode for model in found.values()}))
     today = datetime.now(UTC).date()
@@ -103,7 +112,13 @@ def list_(
     if as_json:
         click.echo(json.dumps([_model_as_json(model, today) for model in chosen]))
         return
-    _echo_list(chosen, today, limit, provider)
+    if at_hand is None:
+        _echo_list(chosen, today, limit, provider)
+        return
+    near = [model for model in chosen if model.provider in at_hand]
+    if near:
+        _echo_list(near, today, limit, None)
+    _echo_others([model for model in chosen if model.provider not in at_hand], at_hand)
 
 
 def _can(model: "Model", capability: str, tested: bool) -> bool:
@@ -152,6 +167,25 @@ def _echo_list(chosen: "Sequence[Model]", today: date, limit: int, provider: str
     if len(chosen) > limit:
         click.echo(f"and {count(len(chosen) - limit, 'more', 'more')}; --limit shows them, filters narrow them down")
     click.echo("* an alias: its provider chooses the version. + tested, not only documented. - unknown.")
+
+
+def _echo_others(others: "Sequence[Model]", at_hand: set[str]) -> None:
+    """How many models there are of providers without a key that nobody uses, and how they are seen."""
+    from collections import Counter
+
+    from evaluations.wording import count
+    from tasks.model_catalogue import providers
+
+    by_provider = Counter(model.provider for model in others)
+    if not at_hand:
+        click.echo("No provider has a key here, and none is in use. Those that Assay knows how to ask:")
+        for name in sorted(by_provider.keys() & providers().keys()):
+            click.echo(f"  {name:<30}{count(by_provider[name], 'model'):>14}")
+    if others:
+        whose = count(len(by_provider), "other provider" if at_hand else "provider")
+        click.echo(
+            f"{count(len(others), 'model')} of {whose}: --provider NAME lists those of one, --all those of every one"
+        )
 
 
 def _number(value: int | None) -> str:

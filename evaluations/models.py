@@ -313,7 +313,7 @@ def model_named(name: str, known: Mapping[str, Model]) -> Model:
         return known[bare[0]]
     if bare:
         raise UnknownModel(f"{name!r} is served by several providers: {', '.join(sorted(bare)[:6])}. Name one of them.")
-    raise UnknownModel(unknown_name("model", name, sorted(known)) + " `assay models list` shows them.")
+    raise UnknownModel(unknown_name("model", name, sorted(known)) + " `assay models list --all` shows them.")
 
 
 # Labels of measured numbers

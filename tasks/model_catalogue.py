@@ -97,6 +97,11 @@ def has_key(provider: ProviderSpec) -> bool | None:
     return any(os.environ.get(name) for name in provider.keys) if provider.keys else None
 
 
+def keyed_providers() -> set[str]:
+    """The providers that want a key and have one in the environment."""
+    return {name for name, provider in providers().items() if provider.needs_key and has_key(provider)}
+
+
 def catalogue(given: Settings | None = None, map_path: Path | None = None) -> Catalogue:
     """What LiteLLM's map and the catalogue files say together.
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from evaluations.errors import NothingYet
 from evaluations.model_overview import ModelsOverview, ProviderLine, Use, together
 from evaluations.models import LifeCycle, Model
-from tasks.model_catalogue import has_key, providers
+from tasks.model_catalogue import keyed_providers, providers
 from tasks.models import known, provider_healths, registered_name, registry
 from tasks.publishing import write_report
 from tasks.settings import settings
@@ -76,11 +76,10 @@ def _providers(
         if provider is not None:
             used.setdefault(provider, []).append(use)
     heard = set(model_facts.outcomes(connection, now))
-    keyed = {name for name, spec in described.items() if spec.needs_key and has_key(spec)}
     stages: dict[str, Counter[LifeCycle]] = {}
     for model in registered.values():
         stages.setdefault(model.provider, Counter())[model.life_cycle(now.date())] += 1
-    healths = provider_healths(connection, sorted({*used, *(heard & {*described, *stages}), *keyed}), now)
+    healths = provider_healths(connection, sorted({*used, *(heard & {*described, *stages}), *keyed_providers()}), now)
     lines = [
         ProviderLine(
             title=described[name].title if name in described else name,

@@ -100,6 +100,13 @@ def models_in_use(connection: Connection) -> dict[str, tuple[Use, ...]]:
     return uses_by_model(connection, registry(connection))
 
 
+def providers_at_hand(connection: Connection, registered: Mapping[str, Model]) -> set[str]:
+    """The providers that have a key here, or whose models are in use."""
+    from tasks.model_catalogue import keyed_providers
+
+    return keyed_providers() | {registered[name].provider for name in uses_by_model(connection, registered)}
+
+
 # Checks
 
 

@@ -600,7 +600,7 @@ def _catalogue(found: ModelsOverview) -> Table:
         ),
         rows=tuple(_catalogue_row(model, found) for model in shown),
         note=f"{count(left)} more, and all other providers, are in models.csv." if left > 0 else "",
-        empty="Of no provider in use or with a key here. All models are in models.csv, or: assay models list",
+        empty="Of no provider in use or with a key here. All models are in models.csv, or: assay models list --all",
     )
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.rollups import roll_up_days
 from tasks.settings import settings
+from tasks.store.database import transaction
 from tests.cli.commands import assay_here
+from tests.landed import a_request, land
 from tests.tasks.model_lists import use_map
 
 GPT = "openai/gpt-4o-2024-11-20"
@@ -33,6 +36,27 @@ def test_models_are_listed_by_any_filter() -> None:
     alias = assay_here("models", "list", "--search", "gpt-4o", "--versions")
     assert "openai/gpt-4o *" not in alias.out
     assert GPT in alias.out
+
+
+def test_without_a_filter_models_are_of_providers_with_a_key_or_in_use(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = assay_here("models", "list")
+    assert nobody.out.startswith("No provider has a key here, and none is in use.")
+    assert "--provider NAME lists those of one, --all those of every one" in nobody.out
+    assert GPT not in nobody.out
+    assert GPT in assay_here("models", "list", "--all").out
+    assert GPT in {each["model"] for each in json.loads(assay_here("models", "list", "--json").out)}
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-not-a-key")
+    keyed = assay_here("models", "list")
+    assert "anthropic/claude-haiku-4-5" in keyed.out
+    assert GPT not in keyed.out
+    with transaction() as connection:
+        land(connection, [a_request(provider="openai", model="gpt-4o-2024-11-20")])
+    roll_up_days(None)
+    used = assay_here("models", "list")
+    assert GPT in used.out
+    assert "anthropic/claude-haiku-4-5" in used.out
 
 
 def test_one_model_is_shown_on_one_screen() -> None:

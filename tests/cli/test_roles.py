@@ -63,7 +63,7 @@ def test_whoever_may_only_read_is_told_which_command_takes_the_catalogues_over(
     act(monkeypatch, "ana")
     assert assay_here("models", "sync", "--offline").code == 0
     act(monkeypatch, "ben")
-    assert "openai/gpt-4o" in assay_here("models", "list").out
+    assert "openai/gpt-4o" in assay_here("models", "list", "--all").out
     assert assay_here("models", "show", "openai/gpt-4o").code == 0
 
 
