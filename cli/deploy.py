@@ -391,8 +391,12 @@ def _tell_preview(proposal: "Proposal") -> None:
         click.echo(f"  cases: {proposal.replay}")
     for check in proposal.checks:
         click.echo(f"  {check.level:<7}{check.name}: {check.says}")
+    hours = f"{proposal.policy.window_s / 3600:g} h"
+    if proposal.before is None:
+        click.echo(f"  goes live for all at once, as there is nothing to compare it with; watched for {hours}")
+        return
     shares = " -> ".join(f"{share}%" for share in proposal.policy.steps)
-    click.echo(f"  goes live by {shares}, each watched for {proposal.policy.window_s / 3600:g} h")
+    click.echo(f"  goes live by {shares}, each watched for {hours}")
 
 
 def _preview_json(proposal: "Proposal") -> dict[str, Any]:

@@ -38,7 +38,7 @@ def rollback(feature: str, environment: str, to: str | None, why: str, as_json: 
             )
         )
     else:
-        click.echo(f"{str(done)[0].upper()}{str(done)[1:]}")
+        click.echo(str(done))
         click.echo(f"Flags: {done.flags}")
     for delivery in deliver(environment):
         click.echo(str(delivery), err=not delivery.delivered)

@@ -229,7 +229,7 @@ def _look(connection: Connection, found: StoredDeployment, now: datetime) -> Tak
         left = duration((window.began_at + timedelta(seconds=found.policy.window_s) - now).total_seconds() * 1000)
         return Taken(sentence=f"{_share(window.percent)}, {left} to go. {watched.sentence}", moved=False)
     if watched.verdict != "fine":
-        hint = f"A person decides: assay deploy promote {found.name}, or assay rollback {found.feature}"
+        hint = f"A person decides: assay deploy promote {found.name}, or {found.way_back}"
         return Taken(sentence=f"its window is over, and nothing is proven. {watched.sentence} {hint}", moved=False)
     return go_on(connection, found, "passed", watched.sentence, AUTOMATIC, now)
 
@@ -237,7 +237,7 @@ def _look(connection: Connection, found: StoredDeployment, now: datetime) -> Tak
 def _take_back(connection: Connection, found: StoredDeployment, window: Step, watched: Watched, now: datetime) -> Taken:
     why = f"rolled back by itself at {window.percent}%: {watched.sentence}"
     if not found.policy.auto_rollback:
-        sentence = f"it harms, and goes back when a person says so: assay rollback {found.feature}. {watched.sentence}"
+        sentence = f"it harms, and goes back when a person says so: {found.way_back}. {watched.sentence}"
         return Taken(sentence=sentence, moved=False)
     if found.status == "deploying":
         end_canary(connection, found, why, AUTOMATIC, now)

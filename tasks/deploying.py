@@ -506,7 +506,7 @@ def cancel(given: str, why: str) -> StoredDeployment:
         stored.hold_traffic(connection, found.feature, found.environment)
         found = stored.deployment_of(connection, found.id)
         if not found.under_way:
-            hint = f" To take it back: assay rollback {found.feature}" if found.live else ""
+            hint = f" To take it back: {found.way_back}" if found.live else ""
             raise AssayError(
                 f"deployment {found.name} is {found.status}; only one that is under way is cancelled.{hint}"
             )

@@ -115,7 +115,7 @@ def _waits(connection: Connection, found: StoredDeployment, now: datetime) -> Wa
     looks = canaries.looks_of(connection, found.id, limit=1)
     if window is None or not looks or looks[0].step != window.step:
         return None
-    rollback = f"assay rollback {found.feature} --environment {found.environment} --why WHY"
+    rollback = f"{found.way_back} --why WHY"
     if looks[0].verdict == "roll_back":
         return Waiting(f"{where} harms, and does not go back by itself: {looks[0].sentence}", (rollback,))
     if looks[0].verdict != "fine" and now >= window.began_at + timedelta(seconds=found.policy.window_s):
@@ -140,12 +140,7 @@ def status_of(what: str, environment: str = "production", now: datetime | None =
             try:
                 found = stored.find_deployment(connection, what)
             except AssayError:
-                known = stored.deployed_features(connection)
-                raise AssayError(
-                    unknown_name("feature or deployment", what, known)
-                    if known
-                    else "nothing is deployed yet. See what would change: assay deploy preview EXPERIMENT"
-                ) from None
+                raise AssayError(_nothing_of(connection, what, environment)) from None
         steps = canaries.steps_of(connection, found.id)
         changed = impact_of(connection, found, now)
         standing = {
@@ -160,6 +155,17 @@ def status_of(what: str, environment: str = "production", now: datetime | None =
         flags_current=is_current(found.environment),
         **standing,  # type: ignore[arg-type]
     )
+
+
+def _nothing_of(connection: Connection, what: str, environment: str) -> str:
+    elsewhere = sorted({each.environment for each in stored.list_deployments(connection, feature=what)} - {environment})
+    if elsewhere:
+        places = " and ".join(elsewhere)
+        return f"{what} has nothing live or under way in {environment}, but deployments in {places}: --environment NAME"
+    known = stored.deployed_features(connection)
+    if known:
+        return unknown_name("feature or deployment", what, known)
+    return "nothing is deployed yet. See what would change: assay deploy preview EXPERIMENT"
 
 
 def impact_of(connection: Connection, found: StoredDeployment, now: datetime) -> tuple[WindowImpact, ...]:

@@ -48,7 +48,7 @@ class RolledBack:
             case "restored":
                 said = f"{where} is back on {self.live}; {self.left} has no traffic any more."
             case "canary ended":
-                said = f"the canary of {where} is ended: {self.left} has no traffic any more. All get {self.live}."
+                said = f"The canary of {where} is ended: {self.left} has no traffic any more. All get {self.live}."
             case _:
                 said = (
                     f"{where} was taken back already and is on {self.live}; its flags are written again. To go to "

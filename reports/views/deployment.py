@@ -248,11 +248,13 @@ def _preview_facts(found: DeployPreview) -> Iterator[Fact]:
     yield Fact(label="Money", status=None, sentences=(cost_sentence(found.change),))
     yield Fact(label="Cases", status=None, sentences=(cases_sentence(found.change),))
     shares = ", ".join(f"{share}%" for share in found.policy.steps)
+    # With nothing live there is nobody to compare a share of the units with.
+    how = f"By {shares} of the units, each" if found.change.before is not None else "For all units at once,"
     yield Fact(
         label="How it goes live",
         status=None,
         sentences=(
-            f"By {shares} of the units, each watched for {window_length(found.policy.window_s)}; harm is taken back "
+            f"{how} watched for {window_length(found.policy.window_s)}; harm is taken back "
             f"{'by itself' if found.policy.auto_rollback else 'when a person says so'}.",
         ),
     )

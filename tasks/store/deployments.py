@@ -64,6 +64,12 @@ class StoredDeployment:
     def under_way(self) -> bool:
         return self.status in UNDER_WAY
 
+    @property
+    def way_back(self) -> str:
+        """The command that takes its feature back where it is, and nowhere else."""
+        elsewhere = "" if self.environment == "production" else f" --environment {self.environment}"
+        return f"assay rollback {self.feature}{elsewhere}"
+
     def is_meant_by(self, given: str) -> bool:
         """Is this the prompt version that it has, or the beginning of its id, four characters or more?"""
         return self.bundle.prompt == given or (len(given) >= 4 and str(self.id).startswith(given.lower()))

@@ -91,6 +91,20 @@ def test_what_is_asked_for_wrongly_is_said_and_exits_with_2(tmp_path: Path) -> N
     refused(assay_here("audit", "verify", "--known", "abc"), "a whole hash, the 64 characters")
 
 
+def test_what_is_told_of_another_environment_than_production_is_about_that_one(tmp_path: Path) -> None:
+    for name, model in (("old", "simulated/steady"), ("new", "simulated/perfect")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({**NEW, "model": model}))
+    first, second = (
+        ("--feature", "search", "--environment", "development", "--bundle", str(tmp_path / f"{name}.json"))
+        for name in ("old", "new")
+    )
+    assert "goes live for all at once" in assay_here("deploy", "preview", *first).out
+    assert "100% of the units get it" in assay_here("deploy", "start", *first).out
+    refused(assay_here("deploy", "cancel", listed()[0]["id"], "--why", "x"), "assay rollback search --environment dev")
+    refused(assay_here("deploy", "status", "search"), "nothing live or under way in production, but deployments in dev")
+    assert "goes live by 10% -> 50% -> 100%" in assay_here("deploy", "preview", *second).out
+
+
 def test_flags_that_a_receiver_did_not_take_end_with_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_FLAGS_PUT", "http://127.0.0.1:9/{environment}.json")
     settings.cache_clear()
