@@ -125,9 +125,10 @@ def _check(connection: Connection, asked: Asked, names: Sequence[str], in_runs: 
 def _nothing_shared(names: Sequence[str], feature: str | None) -> str:
     whose = f" of {feature}" if feature else ""
     asks = " ".join(f"-m {name}" for name in names)
+    each = "both" if len(names) == 2 else "all"
     return (
-        f"no suite{whose} has cases that {', '.join(names[:-1])} and {names[-1]} all answered, by the same prompt and "
-        f"scorers. Ask them: `assay run SUITE {asks}`. Or compare what is documented and priced alone: --catalogue."
+        f"no suite{whose} has cases that {', '.join(names[:-1])} and {names[-1]} {each} answered, by the same prompt "
+        f"and scorers. Ask them: `assay run SUITE {asks}`. Or compare what is documented and priced alone: --catalogue."
     )
 
 

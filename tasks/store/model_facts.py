@@ -12,7 +12,7 @@ from evaluations.availability import RECENT, WINDOW, Outcome
 from evaluations.model_overview import Use
 from evaluations.model_validation import Traffic
 from evaluations.performance import Window
-from evaluations.rollups import Dimension, day_bounds
+from evaluations.rollups import PROMPT_TOKENS, TOKENS, Dimension, day_bounds
 from tasks.store.facts import newest_whole_day
 from tasks.store.model_use import daily_use
 from tasks.store.performance import performed_on_days
@@ -133,13 +133,12 @@ def traffic_of(connection: Connection, feature: str) -> Traffic | None:
 def _peaks(connection: Connection, feature: str, first: date, last: date) -> dict[str, int | None]:
     """The busiest minute and the longest prompt; None once the requests themselves are gone."""
     timezone = timezone_of(connection)
-    prompt = "input_tokens + cached_tokens + cache_write_tokens + cache_write_1h_tokens + input_audio_tokens"
-    prompt += " + cached_audio_tokens"
+    prompt, every = " + ".join(PROMPT_TOKENS), " + ".join(TOKENS)
     row = connection.execute(
         text(f"""
             SELECT max(requests) AS requests, max(tokens) AS tokens, max(longest) AS longest FROM (
                 SELECT count(*) AS requests, max({prompt}) AS longest,
-                       sum({prompt} + output_tokens + reasoning_tokens + output_audio_tokens) AS tokens
+                       sum({every}) AS tokens
                 FROM requests WHERE at >= :begins AND at < :ends AND feature = :feature
                 GROUP BY date_trunc('minute', at)
             ) AS minutes

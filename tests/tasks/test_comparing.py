@@ -90,7 +90,7 @@ async def test_models_of_different_runs_meet_where_cases_prompt_and_scorers_are_
     assert found.sitting is not None
     assert dict(found.sitting.runs) == {"large": str(first), "small": str(second)}
     assert found.sitting.cases == 60
-    told = "no suite has cases that large and middle all answered, by the same prompt and scorers"
+    told = "no suite has cases that large and middle both answered, by the same prompt and scorers"
     with pytest.raises(AssayError, match=told):
         compare_models(Asked(models=("large", "middle")))
     alone = compare_models(Asked(models=("large", "middle"), catalogue=True))

@@ -21,7 +21,7 @@ from evaluations.recommending.evidence import NoIncumbentData, NothingFeasible, 
 from evaluations.roi import DAYS_A_MONTH
 from tasks.recommendation_lists import decide, ledger, listed, shown
 from tasks.recommendation_pages import publish_recommendations
-from tasks.recommending import Ask, advise, recommend_all
+from tasks.recommending import Ask, advise, advise_wastes, recommend_all
 from tasks.remeasuring import remeasure_due
 from tasks.rollups import roll_up_days
 from tasks.selecting import SelectionRequest, select_for
@@ -253,6 +253,36 @@ async def test_prices_that_rose_meanwhile_are_those_of_the_length_of_single_prom
     month = DAYS_A_MONTH * 100
     assert line.measurement.by_price == pytest.approx(-month * Decimal("0.02"))
     assert line.measurement.realised == pytest.approx(month * (Decimal("0.04") - Decimal("0.008")))
+
+
+def test_a_waste_of_the_most_used_model_is_counted_on_its_own_requests(store: str) -> None:
+    """A fifth of what the large model is sent fails and is billed; what the middle one is sent is not looked at."""
+    traffic(a_day=40)
+    traffic(a_day=10, status="error")
+    traffic(model="middle.jsonl", a_day=30, cost="0.008")
+    with transaction() as connection:
+        usd = {"input": "0.00001", "output": "0.0001"}
+        add_prices(
+            connection,
+            [
+                PriceRow(
+                    model="replay/large.jsonl",
+                    token_class=name,
+                    per_token=Decimal(usd[name]),
+                    effective_from=date(2026, 1, 1),
+                    source="doc",
+                )
+                for name in ("input", "output")
+            ],
+            "test",
+        )
+    [answer] = advise_wastes("colouring")
+    [found] = answer.wastes
+    assert found.details["habit"] == "retries"
+    # By an independent query: what the failed requests cost, a day of fourteen.
+    [(lost,)] = rows(store, "SELECT sum(cost) FROM requests WHERE status = 'error'")
+    assert found.savings.point == pytest.approx(lost / 14 * DAYS_A_MONTH)
+    assert found.savings.low < found.savings.point < found.savings.high
 
 
 async def test_what_cannot_be_measured_says_why(folders: Path) -> None:
