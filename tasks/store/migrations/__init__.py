@@ -24,6 +24,7 @@ KNOWN: tuple[str, ...] = (
     "0021",
     "0022",
     "0023",
+    "0024",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

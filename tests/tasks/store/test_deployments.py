@@ -135,6 +135,15 @@ def test_production_has_a_second_person_whatever_was_asked(store: str) -> None:
         assert asked(connection, approvals_required=0, environment="staging").status == "pending"
 
 
+@pytest.mark.parametrize("environment", ["production", "staging"])
+def test_no_deployment_waits_for_fewer_approvals_than_its_environment_asks_for(store: str, environment: str) -> None:
+    with transaction() as connection:
+        connection.execute(text("UPDATE environments SET approvals_required = 2"))
+        with pytest.raises(AssayError, match=f"{environment} asks for 2 approvals of each deployment, not 1"):
+            asked(connection, environment=environment)
+        assert asked(connection, environment=environment, approvals_required=2).status == "pending_approval"
+
+
 def test_what_was_asked_for_is_frozen(store: str) -> None:
     with transaction() as connection:
         found = asked(connection)
