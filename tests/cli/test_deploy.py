@@ -8,7 +8,11 @@ import psycopg
 import pytest
 
 from tasks.settings import settings
+from tasks.store.database import transaction
 from tests.cli.commands import Outcome, assay_here
+from tests.deployments import NEW as SECOND
+from tests.deployments import OLD as FIRST
+from tests.deployments import deployed
 from tests.tasks.test_deploying import NEW, allow, become, concluded
 
 ROLLED = "The canary of chatbot in production is ended"
@@ -111,6 +115,18 @@ def test_flags_that_a_receiver_did_not_take_end_with_3(tmp_path: Path, monkeypat
     done = assay_here("deploy", "publish")
     assert (done.code, (tmp_path / "flags" / "production.json").exists()) == (3, True)
     assert "put to 127.0.0.1:9: ConnectionRefusedError" in done.err or "put to 127.0.0.1:9: URLError" in done.err
+
+
+def test_a_rollback_is_done_though_its_flags_cannot_be_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    with transaction() as connection:
+        deployed(connection, FIRST)
+        deployed(connection, SECOND)
+    monkeypatch.setenv("ASSAY_FLAGS_PUT", "http://127.0.0.1:9/{environment}.json")
+    monkeypatch.setenv("ASSAY_FLAGS_SECRET_ENV", "NO_SUCH_SECRET")
+    settings.cache_clear()
+    done = assay_here("rollback", "chatbot")
+    assert (done.code, "chatbot in production is back on shipping@3.0.0" in done.out) == (0, True), done
+    assert "not delivered over HTTP: the environment variable NO_SUCH_SECRET" in done.err
 
 
 def test_a_deployment_that_could_not_be_looked_at_ends_with_3(store: str) -> None:
