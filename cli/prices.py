@@ -182,11 +182,11 @@ def usd(price: Any, *, each: bool) -> str:
 def _line(row: "PriceRow") -> str:
     from evaluations.pricing import FEES
 
-    usd = usd(row.per_token, each=row.token_class in FEES) + (" each" if row.token_class in FEES else "")
-    usd += "" if row.currency == "USD" else f" {row.currency}, not used"
+    price = usd(row.per_token, each=row.token_class in FEES) + (" each" if row.token_class in FEES else "")
+    price += "" if row.currency == "USD" else f" {row.currency}, not used"
     above = "" if row.tier_start is None else f"{row.tier_start:,}"
     return (
-        f"{row.effective_from!s:<12}{row.effective_to or '-'!s:<12}{row.price_class:<34}{above:>9}{usd:>16}  "
+        f"{row.effective_from!s:<12}{row.effective_to or '-'!s:<12}{row.price_class:<34}{above:>9}{price:>16}  "
         f"{row.model:<34}{row.source}"
     )
 

@@ -49,7 +49,7 @@ def left_runs(given: Settings, server: Server | None) -> list[LeftRun]:
     return [LeftRun(run, how) for run in runs if (how := hows.get(run.id))]
 
 
-def next_runs(server: Server, limit: int = 5) -> list[NextRun]:
+def next_runs(server: Server) -> list[NextRun]:
     """The next run of each deployment that has a schedule, soonest first."""
     api = PrefectApi(server.api_url)
     ours = {"work_pools": {"name": {"any_": [POOL]}}}
@@ -67,7 +67,7 @@ def next_runs(server: Server, limit: int = 5) -> list[NextRun]:
     for each in waiting:
         if name := names.get(each["deployment_id"]):
             first.setdefault(name, NextRun(name, datetime.fromisoformat(each["expected_start_time"])))
-    return sorted(first.values(), key=lambda each: each.at)[:limit]
+    return sorted(first.values(), key=lambda each: each.at)
 
 
 def _open_runs(given: Settings) -> list[OpenRun]:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,7 +113,11 @@ def child(feature: str, fatal: int | None, told: Any) -> None:
     store_engine().dispose(close=False)  # the connections are the parent's
     boundaries = Boundaries(fatal)
     boundaries.watch()
-    drive(feature)
+    try:
+        drive(feature)
+    except BaseException:
+        told.send(traceback.format_exc())
+        raise
     told.send(boundaries.seen)
 
 
@@ -123,7 +128,7 @@ def driven(feature: str, fatal: int | None) -> int | None:
     process.start()
     there.close()
     process.join(120)
-    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    assert process.exitcode in (0, -signal.SIGKILL), here.recv() if here.poll() else process.exitcode
     return here.recv() if process.exitcode == 0 else None
 
 
