@@ -186,8 +186,13 @@ def _quantile(values: "Floats", q: float) -> Estimate | None:
     )
 
 
-def boards_of(values: "Mapping[str, Mapping[CaseMetric, Floats]]") -> dict[CaseMetric, Leaderboard]:
-    """A board for each metric that any model has values of. `values` is by model and metric."""
+def boards_of(
+    values: "Mapping[str, Mapping[CaseMetric, Floats]]", clusters: Sequence[str] | None = None
+) -> dict[CaseMetric, Leaderboard]:
+    """A board for each metric that any model has values of. `values` is by model and metric.
+
+    `clusters` says for each case what it belongs to; None: each stands alone.
+    """
     import numpy as np
 
     found = {}
@@ -196,7 +201,7 @@ def boards_of(values: "Mapping[str, Mapping[CaseMetric, Floats]]") -> dict[CaseM
             name: each[metric] for name, each in values.items() if metric in each and not np.isnan(each[metric]).all()
         }
         if known:
-            found[metric] = leaderboard(known, better=BETTER[metric], kind=KINDS[metric])
+            found[metric] = leaderboard(known, better=BETTER[metric], kind=KINDS[metric], clusters=clusters)
     return found
 
 

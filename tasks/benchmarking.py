@@ -25,6 +25,7 @@ from evaluations.statistics.early_stopping import stopping
 from evaluations.statistics.power import detectable_pairs
 from evaluations.verdicts import EXIT_CODES
 from tasks.benchmark_files import LoadedBenchmark, Prepared, load_benchmark, prepare, quotas_of
+from tasks.case_sources import cluster_column
 from tasks.panel import Panel
 from tasks.planning import Plan, RunRequest, open_run, plan_ahead, take_plan
 from tasks.settings import settings
@@ -130,7 +131,7 @@ def _with_wishes(loaded: LoadedBenchmark, request: BenchmarkRequest) -> LoadedBe
     if request.stop_early:
         changes["stop_early"] = True
     wished = LoadedBenchmark(spec=loaded.spec.model_copy(update=changes), path=loaded.path)
-    if wished.spec.stop_early and (wished.spec.category != "accuracy" or _cluster(wished.spec)):
+    if wished.spec.stop_early and (wished.spec.category != "accuracy" or cluster_column(wished.spec)):
         raise AssayError(
             "a benchmark that may stop early ranks by accuracy, over cases that stand alone: only shares in [0, 1] of "
             "independent cases have a bound that holds at every look."
@@ -158,11 +159,6 @@ def workload(spec: BenchmarkSpec) -> list[Question]:
         return questions_like(benchmarks.draw_requests(connection, spec.workload.feature, days, quotas, spec.seed))
 
 
-def _cluster(spec: BenchmarkSpec) -> str:
-    """The column of the questions that share a source; "" where each stands alone."""
-    return spec.cluster or format_named(spec.format).cluster
-
-
 def _run_request(request: BenchmarkRequest, prepared: Prepared, stop_early: bool) -> RunRequest:
     return RunRequest(
         suite=str(prepared.suite),
@@ -179,7 +175,7 @@ def _run_request(request: BenchmarkRequest, prepared: Prepared, stop_early: bool
 
 def _units(plan: Plan, loaded: LoadedBenchmark) -> int:
     """Independent cases: sources where cases share one, as clusters bound what many cases of few sources tell."""
-    column = _cluster(loaded.spec)
+    column = cluster_column(loaded.spec)
     if not column:
         return plan.cases
     with transaction() as connection:
@@ -387,7 +383,7 @@ class _Measured:
 def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
     import numpy as np
 
-    column = _cluster(stored.spec)
+    column = cluster_column(stored.spec)
     with transaction() as connection:
         values = _case_values(connection, run, metric_of(stored.spec))
         sources = benchmarks.case_columns(connection, run.dataset_id, column) if column else {}

@@ -28,6 +28,7 @@ from evaluations.pricing import PriceBook, full_name, names_of
 from evaluations.rollups import day_bounds
 from reports.files import jsonable
 from tasks import costing
+from tasks.case_sources import sources_of_table
 from tasks.models import registry
 from tasks.publishing import write_report
 from tasks.settings import settings
@@ -138,7 +139,7 @@ def _comparison(
     table = tables[0] if tables else None
     feature = asked.feature or (next(iter(table.values())).feature if table else None)
     values, positions = values_of(connection, table) if table else ({}, [])
-    boards = boards_of(values)
+    boards = boards_of(values, sources_of_table(connection, table, positions) if table else None)
     known = _known(connection, asked, names, table, feature)
     sides = tuple(_side(name, known, values.get(name, {}), boards.get("pass_rate"), asked.use_case) for name in names)
     said, differing = _said(connection, table, values, positions) if table else ((), 0)

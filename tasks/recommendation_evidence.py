@@ -14,6 +14,7 @@ from evaluations.pricing import PriceBook, costs, same_model
 from evaluations.recommending.answers import Source
 from evaluations.recommending.evidence import Bench, Evidence, Offer, RetiredModel, UnknownModel, Workload
 from tasks import costing
+from tasks.case_sources import sources_of_table
 from tasks.comparing import values_of
 from tasks.store import (
     deployments,
@@ -254,6 +255,7 @@ def _measured(
         bench=Bench(
             evidence=tuple(evidence),
             offers={model: _offer(model, registry.get(model), on) for model in table},
+            clusters=sources_of_table(connection, table, positions),
         ),
         seats=table,
         positions=tuple(positions),

@@ -35,6 +35,7 @@ from evaluations.selection import (
 from evaluations.selection_specs import PolicySpec
 from reports.files import jsonable
 from tasks import costing
+from tasks.case_sources import sources_of_table
 from tasks.comparing import values_of
 from tasks.deploying import checks_of_bundle
 from tasks.documents import parse_document, read_document
@@ -478,8 +479,8 @@ def _in_the_way(
 def _on_cases(connection: Connection, table: Shared) -> dict[str, dict[str, Estimate | None]]:
     if not table:
         return {}
-    values, _ = values_of(connection, table)
-    boards = boards_of(values)
+    values, positions = values_of(connection, table)
+    boards = boards_of(values, sources_of_table(connection, table, positions))
     quality = {each.model: each.interval for each in boards["pass_rate"].standings} if "pass_rate" in boards else {}
     return {name: measured_side(each, quality.get(name)) for name, each in values.items()}
 

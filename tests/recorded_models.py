@@ -26,16 +26,20 @@ def write_models(
     suite: str = "colours",
     said: str = "blue",
     latency_ms: Mapping[str, float] | None = None,
+    a_source: int | None = None,
 ) -> Path:
     """A suite of cases that expect "red" and are answered rightly by a share of each model's answers.
 
-    The better a model, the more cases it has right; those it has wrong get the text `said`.
+    The better a model, the more cases it has right; those it has wrong get the text `said`. So many neighbouring cases
+    have the same `source`; None: the cases have no such field.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = np.random.default_rng(1).permutation(cases)
     with (folder / "cases.jsonl").open("w") as file:
         for n in range(cases):
-            file.write(json.dumps({"id": f"c-{n}", "question": f"colour of {n}?", "expected": "red"}) + "\n")
+            source = {} if a_source is None else {"source": f"s-{n // a_source}"}
+            case = {"id": f"c-{n}", "question": f"colour of {n}?", "expected": "red", **source}
+            file.write(json.dumps(case) + "\n")
     for name, share in right.items():
         with (folder / f"{name}.jsonl").open("w") as file:
             for place, n in enumerate(order.tolist()):

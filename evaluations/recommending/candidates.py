@@ -319,7 +319,7 @@ def _standing(
 ) -> Standing:
     finding, tested = comparison.primary(model), len(comparison.plan.variants)
     evidence, other = bench.of(model), bench.of(reference)
-    effect, better, unreliable = _effects(rule, finding, evidence, other, tested, generator)
+    effect, better, unreliable = _effects(bench, reference, rule, finding, tested, generator)
     ratio = cost_ratio(evidence, other, bench.clusters)
     standing = Standing(
         model=model,
@@ -342,7 +342,12 @@ def _standing(
 
 
 def _effects(
-    rule: Rule, finding: Finding, evidence: Evidence, other: Evidence, tested: int, generator: "np.random.Generator"
+    bench: Bench,
+    reference: str,
+    rule: Rule,
+    finding: Finding,
+    tested: int,
+    generator: "np.random.Generator",
 ) -> tuple[Estimate | None, Estimate | None, str]:
     """The effect with the two intervals, positive is better, and why they carry no verdict."""
     outcome = finding.outcome
@@ -350,8 +355,12 @@ def _effects(
         return _signed(finding.narrow, rule.sign), _signed(finding.effect, rule.sign), outcome.reason
     if isinstance(outcome, Undetermined) and outcome.reason == "no spread" and rule.question.kind == "bounded":
         # Equal on every case: Student's test knows no noise then, betting on a bounded metric needs none.
-        difference = evidence.values[finding.metric] - other.values[finding.metric]
-        known = difference[difference == difference]
+        one, other = (bench.of(model).values[finding.metric] for model in (finding.variant, reference))
+        there = one == one
+        there &= other == other
+        known = (one - other)[there]
+        if bench.clusters is not None:
+            known = per_unit(known, [each for each, kept in zip(bench.clusters, there, strict=True) if kept]).means
         found = [
             bounded_mean(known, generator, low=-1.0, high=1.0, confidence=1 - level)
             for level in (2 * rule.alpha / tested, rule.alpha / tested)

@@ -98,11 +98,19 @@ def save_benchmark(
 
 def benchmark_of(connection: Connection, run_id: UUID) -> StoredBenchmark:
     """The definition behind a run. Raises AssayError for a run that is no benchmark."""
+    found = find_benchmark(connection, run_id)
+    if found is None:
+        raise AssayError(f"run {str(run_id)[:8]} is no benchmark; `assay benchmark list` shows those there are.")
+    return found
+
+
+def find_benchmark(connection: Connection, run_id: UUID) -> StoredBenchmark | None:
+    """The definition behind a run; None for a run that is no benchmark."""
     row = connection.execute(
         text("SELECT spec, sources FROM benchmarks WHERE run_id = :run"), {"run": run_id}
     ).one_or_none()
     if row is None:
-        raise AssayError(f"run {str(run_id)[:8]} is no benchmark; `assay benchmark list` shows those there are.")
+        return None
     return StoredBenchmark(run_id=run_id, spec=BenchmarkSpec.model_validate(row.spec), sources=row.sources)
 
 

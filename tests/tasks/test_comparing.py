@@ -12,12 +12,16 @@ from uuid import UUID
 import pytest
 import scipy.stats
 
+from evaluations.benchmark_specs import BenchmarkSpec
 from evaluations.errors import AssayError, NothingYet
 from evaluations.model_comparison import ModelComparison
 from evaluations.models import Capability, Limits, Model, UseCaseScore
 from evaluations.models import Finding as Probed
 from reports.views.comparison import comparison_view, verdict_of
 from tasks.comparing import Asked, compare_models, publish_comparison, publish_latest
+from tasks.recommendation_evidence import known_of
+from tasks.store.benchmarks import save_benchmark
+from tasks.store.database import transaction
 from tasks.store.model_runs import Seat
 from tests.cli.commands import assay_here, rows
 from tests.recorded_models import COSTS, finished, write_models
@@ -80,6 +84,25 @@ async def test_models_are_compared_on_the_cases_that_all_of_them_answered(store:
         " between large and middle (n = 60 cases). middle costs least of them: $4.00 per 1,000 answers. "
         "small passes 55.0% for $1.00."
     )
+
+
+async def test_cases_of_one_source_are_no_independent_evidence(store: str, tmp_path: Path) -> None:
+    run_id = await finished(write_models(tmp_path / "colours", RIGHT, a_source=3))
+    asked = Asked(models=("large", "small"))
+    alone = compare_models(asked).boards["pass_rate"]
+    benchmark = BenchmarkSpec.model_validate(
+        {"benchmark": "colours", "format": "gsm8k", "questions": "q.jsonl", "models": ["large"], "cluster": "source"}
+    )
+    with transaction() as connection:
+        save_benchmark(connection, run_id, benchmark, {}, "ana")
+    together = compare_models(asked).boards["pass_rate"]
+    assert (alone.clusters, together.clusters) == (None, 20)
+    assert {each.n for each in together.standings} == {60}
+    with transaction() as connection:
+        measured = known_of(connection, "colouring", date(2026, 5, 1)).measured
+    assert measured is not None
+    assert measured.bench.clusters is not None
+    assert [*measured.bench.clusters] == [f"s-{n // 3}" for n in range(60)]
 
 
 async def test_models_of_different_runs_meet_where_cases_prompt_and_scorers_are_the_same(tmp_path: Path) -> None:
