@@ -146,7 +146,13 @@ def _start(home: Path) -> str:
             if attempt:
                 time.sleep(_START_PAUSE_S)
             _forget_dead_server(data)
-            server = handle_on(data, home)
+            try:
+                server = handle_on(data, home)
+            except InfrastructureError:
+                # One that is being buried still holds its socket.
+                if attempt + 1 == _START_TRIES:
+                    raise
+                continue
             url = recorded_url(data)
             if url is not None and _has_database(url):
                 return url

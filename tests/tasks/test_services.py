@@ -49,7 +49,8 @@ def sleeper(tmp_path: Path) -> Iterator[psutil.Process]:
 
 def test_a_marked_process_is_found_by_its_home_and_by_what_it_is(sleeper: psutil.Process, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    assert [each.pid for each in processes.marked("worker", tmp_path)] == [sleeper.pid]
+    # Its mark is there once the system has begun its program.
+    until(lambda: [each.pid for each in processes.marked("worker", tmp_path)] == [sleeper.pid], "the mark")
     assert processes.marked("server", tmp_path) == []
     assert processes.marked("worker", tmp_path / "other") == []
     assert processes.service_processes("worker", tmp_path) == [], "it executes a flow run, it is not the worker"
