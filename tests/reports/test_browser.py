@@ -37,14 +37,15 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Opens a run's report; `page.requests` and `page.problems` tell what it tried and what went wrong."""
+    """Opens a run's report, or any page by its HTML.
+
+    `page.requested` and `page.problems` tell what it tried and what went wrong.
+    """
     contexts: list[Any] = []
 
-    def open_page(
-        run: RunResult, *, width: int = 1440, theme: str = "light", scripts: bool = True, html: str = ""
-    ) -> Any:
+    def open_page(made: RunResult | str, *, width: int = 1440, theme: str = "light", scripts: bool = True) -> Any:
         file = tmp_path / "report.html"
-        file.write_bytes((html or as_html(run)).encode("utf-8"))
+        file.write_bytes((made if isinstance(made, str) else as_html(made)).encode("utf-8"))
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=scripts,
             reduced_motion="reduce",
@@ -189,14 +190,14 @@ def test_with_escaping_broken_on_purpose_the_policy_still_holds(opened: Open, li
     unescaped = "".join(text for text in XSS if "refresh" not in text and "\x00" not in text)
     unescaped = unescaped.replace("127.0.0.1:9", f"127.0.0.1:{port}")
     page = as_html(hostile_run("harmless")).replace("</h1>", f"</h1>{unescaped}", 1)
-    shown = opened(a_run(()), html=page)
+    shown = opened(page)
     shown.wait_for_timeout(300)
     assert shown.evaluate("window.__pwned") is None
     assert asked == []
     assert any("Content Security Policy" in problem for problem in shown.problems), "the wall was really tested"
     # Without the policy the same page runs and asks: the test can fail.
     bare = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", page)
-    open_wide = opened(a_run(()), html=bare)
+    open_wide = opened(bare)
     open_wide.wait_for_timeout(300)
     assert open_wide.evaluate("window.__pwned") == 1
     assert asked

@@ -18,7 +18,6 @@ from evaluations.roi import Assumptions
 from reports.customer_files import CSV_COLUMNS, customer_files
 from reports.views.customer import customer_view
 from reports.views.customer_words import capital
-from tests.reports.builders import a_run
 from tests.reports.hostile import XSS
 from tests.reports.test_browser import CHROMIUM, SVG_CONTRAST, WCAG, Open, browser, opened, outside
 
@@ -210,7 +209,7 @@ def test_the_twins_hold_the_same_numbers() -> None:
 def test_axe_finds_nothing_and_every_label_has_contrast(opened: Open, width: int, theme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    shown = opened(a_run(()), html=html(an_impact()), width=width, theme=theme)
+    shown = opened(html(an_impact()), width=width, theme=theme)
     shown.evaluate("document.querySelectorAll('details').forEach(function (d, i) { if (i % 2 == 0) d.open = true; })")
     found = Axe().run(shown, options={"runOnly": {"type": "tag", "values": list(WCAG)}, "resultTypes": ["violations"]})
     assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found.response["violations"]] == []
@@ -228,7 +227,7 @@ def test_axe_finds_nothing_and_every_label_has_contrast(opened: Open, width: int
 def test_hostile_names_neither_run_nor_load_nor_widen_the_page(opened: Open, width: int) -> None:
     text = "".join(XSS) + "W" * 300
     facts = some_facts(features=(text,), category=text)
-    shown = opened(a_run(()), html=html(an_impact(facts)), width=width)
+    shown = opened(html(an_impact(facts)), width=width)
     shown.evaluate("document.querySelectorAll('details').forEach(function (d) { d.open = true; })")
     assert shown.evaluate("window.__pwned") is None
     assert outside(shown) == []
@@ -239,7 +238,7 @@ def test_hostile_names_neither_run_nor_load_nor_widen_the_page(opened: Open, wid
 @needs_browser
 def test_without_scripts_every_figure_is_there_also_when_nothing_is_known(opened: Open) -> None:
     for impact, figures in ((an_impact(), 5), (nothing_known(), 4)):
-        shown = opened(a_run(()), html=html(impact), scripts=False)
+        shown = opened(html(impact), scripts=False)
         found = shown.locator("figure.fig")
         assert found.count() == figures
         for index in range(figures):

@@ -19,7 +19,6 @@ from reports.views.deployment import deployment_view, preview_view
 from reports.views.deployment_parts import DRAWN_LOOKS, watch_figures
 from reports.views.deployments import deployments_view
 from reports.watch_chart import WatchPoint, watch_chart
-from tests.reports.builders import a_run
 from tests.reports.deployment_builders import (
     CURRENT,
     NOW,
@@ -317,7 +316,7 @@ def test_axe_finds_nothing_and_the_page_is_no_wider_than_the_screen(
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    shown = opened(a_run(()), html=PAGES[page](), width=width, theme=theme)
+    shown = opened(PAGES[page](), width=width, theme=theme)
     found = Axe().run(shown, options={"runOnly": {"type": "tag", "values": list(WCAG)}, "resultTypes": ["violations"]})
     assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found.response["violations"]] == []
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
@@ -328,7 +327,7 @@ def test_axe_finds_nothing_and_the_page_is_no_wider_than_the_screen(
 @needs_browser
 @pytest.mark.parametrize("page", ["all", "one"])
 def test_without_scripts_every_figure_is_there(opened: Open, page: str) -> None:
-    shown = opened(a_run(()), html=PAGES[page](), scripts=False, width=390)
+    shown = opened(PAGES[page](), scripts=False, width=390)
     figures = shown.locator("figure.fig")
     assert figures.count() >= 2
     assert all(figures.nth(n).locator("svg.chart:visible").count() == 1 for n in range(figures.count()))
@@ -338,6 +337,6 @@ def test_without_scripts_every_figure_is_there(opened: Open, page: str) -> None:
 def test_hostile_texts_do_not_run(opened: Open) -> None:
     for name, content in all_html("".join(XSS)).items():
         if name.endswith(".html"):
-            shown = opened(a_run(()), html=content)
+            shown = opened(content)
             assert shown.evaluate("window.__pwned") is None, name
             assert outside(shown) == []

@@ -3,9 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +18,10 @@ from reports.views.experiment import ExperimentView, experiment_view
 from tests.experiments import live
 from tests.reports.experiment_builders import AT, a_live_result, an_offline_result
 from tests.reports.hostile import XSS
-from tests.reports.test_browser import CHROMIUM, WCAG, browser, outside
+from tests.reports.test_browser import CHROMIUM, WCAG, Open, browser, opened, outside
 from tests.reports.test_page import MEGABYTE
 
-__all__ = ["browser"]
+__all__ = ["browser", "opened"]
 
 
 def said(view: ExperimentView) -> str:
@@ -163,35 +162,13 @@ def test_a_forest_is_drawn_of_anything(width: int, values: list[tuple[Any, Any, 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
 
 
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    contexts: list[Any] = []
-
-    def open_page(result: ExperimentResult, *, width: int = 1440, theme: str = "light", scripts: bool = True) -> Any:
-        file = tmp_path / "report.html"
-        file.write_text(as_html(result), encoding="utf-8")
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=scripts
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.requested = []
-        page.on("request", lambda request: page.requested.append(request.url))
-        page.goto(file.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
 @pytest.mark.parametrize(("made", "width", "theme"), [(an_offline_result, 1440, "light"), (a_live_result, 390, "dark")])
 def test_axe_finds_nothing_against_wcag_2_2_aa(
-    opened: Callable[..., Any], made: Callable[[], ExperimentResult], width: int, theme: str
+    opened: Open, made: Callable[[], ExperimentResult], width: int, theme: str
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    page = opened(made(), width=width, theme=theme)
+    page = opened(as_html(made()), width=width, theme=theme)
     page.evaluate("document.querySelectorAll('details').forEach(function (d) { d.open = true; })")
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": list(WCAG)}, "resultTypes": ["violations"]})
     violations = [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found.response["violations"]]
@@ -200,7 +177,7 @@ def test_axe_finds_nothing_against_wcag_2_2_aa(
     assert outside(page) == []
 
 
-def test_hostile_names_and_answers_stay_text(opened: Callable[..., Any]) -> None:
+def test_hostile_names_and_answers_stay_text(opened: Open) -> None:
     texts = [text for text in XSS if "\ud800" not in text]
     spec = live(name=texts[0][:100], description=texts[4], method="fixed")
     said_by_models = tuple(
@@ -208,13 +185,13 @@ def test_hostile_names_and_answers_stay_text(opened: Callable[..., Any]) -> None
         for text in texts
     )
     result = a_live_result(spec=spec, disagreements=said_by_models, disagreements_in_all=len(texts))
-    page = opened(result)
+    page = opened(as_html(result))
     page.evaluate("document.querySelectorAll('details').forEach(function (d) { d.open = true; })")
     assert page.evaluate("window.__pwned") is None
     assert outside(page) == []
     assert len(as_html(result).encode()) < MEGABYTE
 
 
-def test_without_scripts_every_figure_is_seen(opened: Callable[..., Any]) -> None:
-    page = opened(an_offline_result(), scripts=False)
+def test_without_scripts_every_figure_is_seen(opened: Open) -> None:
+    page = opened(as_html(an_offline_result()), scripts=False)
     assert page.locator("figure svg.chart:visible").count() >= 4

@@ -3,11 +3,10 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,10 +18,10 @@ from reports.views.leaderboard import LeaderboardView, leaderboard_view
 from tests.evaluations.statistics.references import recorded_passes
 from tests.reports.hostile import FORMULAS, XSS
 from tests.reports.leaderboard_builders import AT, a_board
-from tests.reports.test_browser import CHROMIUM, SVG_CONTRAST, WCAG, browser, outside
+from tests.reports.test_browser import CHROMIUM, SVG_CONTRAST, WCAG, Open, browser, opened, outside
 from tests.reports.test_page import MEGABYTE
 
-__all__ = ["browser"]
+__all__ = ["browser", "opened"]
 
 
 def said(view: LeaderboardView) -> str:
@@ -197,33 +196,6 @@ def test_a_models_name_is_no_formula_in_a_spreadsheet(text: str) -> None:
 # In a browser
 
 in_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    contexts: list[Any] = []
-
-    def open_page(result: BoardResult, *, width: int = 1440, theme: str = "light", scripts: bool = True) -> Any:
-        file = tmp_path / "report.html"
-        file.write_bytes(as_html(result).encode("utf-8"))
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=scripts,
-            reduced_motion="reduce",
-        )  # fmt: skip
-        contexts.append(context)
-        page = context.new_page()
-        page.requested = []
-        page.problems = []
-        page.on("request", lambda request: page.requested.append(request.url))
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.goto(file.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 @in_browser
@@ -231,7 +203,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
 def test_axe_finds_nothing_and_every_label_has_contrast(opened: Open, width: int, theme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    page = opened(a_board(judged=True, sample_data=True, complete=False), width=width, theme=theme)
+    page = opened(as_html(a_board(judged=True, sample_data=True, complete=False)), width=width, theme=theme)
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": list(WCAG)}, "resultTypes": ["violations"]})
     assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found.response["violations"]] == []
     labels = page.evaluate(SVG_CONTRAST)
@@ -245,7 +217,7 @@ def test_axe_finds_nothing_and_every_label_has_contrast(opened: Open, width: int
 @pytest.mark.parametrize("width", [1440, 320])
 def test_without_scripts_everything_is_there_and_nothing_scrolls_sideways(opened: Open, width: int) -> None:
     for result in (a_board(), hostile_board(XSS[0])):
-        page = opened(result, width=width, scripts=False)
+        page = opened(as_html(result), width=width, scripts=False)
         assert page.locator("svg.chart").count() >= 2
         assert page.locator("h2").count() >= 5
         assert outside(page) == []
@@ -255,6 +227,6 @@ def test_without_scripts_everything_is_there_and_nothing_scrolls_sideways(opened
 
 @in_browser
 def test_hostile_names_do_nothing_in_a_browser(opened: Open) -> None:
-    page = opened(hostile_board("".join(XSS[:12])))
+    page = opened(as_html(hostile_board("".join(XSS[:12]))))
     assert page.evaluate("window.__pwned === undefined")
     assert (page.problems, outside(page)) == ([], [])

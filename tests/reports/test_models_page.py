@@ -18,7 +18,6 @@ from evaluations.pricing import PriceBook, PriceRow, TokenClass
 from reports.model_files import models_files
 from reports.views.models import models_view
 from tests.evaluations.test_models import a_model
-from tests.reports.builders import a_run
 from tests.reports.hostile import FORMULAS, XSS
 from tests.reports.test_browser import CHROMIUM, WCAG, Open, browser, opened, outside
 from tests.reports.test_page import MEGABYTE, Outline
@@ -153,7 +152,7 @@ def test_axe_finds_nothing_and_the_page_is_no_wider_than_the_screen(opened: Open
     from axe_playwright_python.sync_playwright import Axe
 
     html = files(an_overview(f"openai/{'W' * 60}", "W" * 100))["models.html"]
-    shown = opened(a_run(()), html=html, width=width, theme=theme)
+    shown = opened(html, width=width, theme=theme)
     found = Axe().run(shown, options={"runOnly": {"type": "tag", "values": list(WCAG)}, "resultTypes": ["violations"]})
     assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found.response["violations"]] == []
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
@@ -164,9 +163,7 @@ def test_axe_finds_nothing_and_the_page_is_no_wider_than_the_screen(opened: Open
 @needs_browser
 def test_the_catalogue_is_narrowed_by_kind(opened: Open) -> None:
     found = an_overview(catalogue=(a_model("openai/a"), a_model("openai/b", mode="embedding", outputs=("vector",))))
-    shown = opened(
-        a_run(()), html=files(replace(found, providers=(replace(found.providers[0], title="OpenAI"),)))["models.html"]
-    )
+    shown = opened(files(replace(found, providers=(replace(found.providers[0], title="OpenAI"),)))["models.html"])
     shown.get_by_label("Kind").select_option("embedding")
     assert shown.locator("table.cases tbody tr:visible").count() == 1
     assert shown.problems == []

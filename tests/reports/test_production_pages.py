@@ -17,7 +17,6 @@ from reports.format import change, count, money
 from reports.production_files import overview_files, spend_files
 from reports.views.overview import OverviewView, averaged, overview_view
 from reports.views.spend import SpendView, spend_view
-from tests.reports.builders import a_run
 from tests.reports.hostile import FORMULAS, XSS
 from tests.reports.production_builders import LAST, a_restatement, a_spending, a_window, an_overview, nothing_known
 from tests.reports.test_browser import CHROMIUM, SVG_CONTRAST, WCAG, Open, browser, opened, outside
@@ -155,7 +154,7 @@ def test_no_name_becomes_a_tag(page: str) -> None:
 def test_axe_finds_nothing_and_every_label_has_contrast(opened: Open, page: str, width: int, theme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    shown = opened(a_run(()), html=html(page), width=width, theme=theme)
+    shown = opened(html(page), width=width, theme=theme)
     shown.evaluate("document.querySelectorAll('details').forEach(function (d, i) { if (i % 3 == 0) d.open = true; })")
     found = Axe().run(shown, options={"runOnly": {"type": "tag", "values": list(WCAG)}, "resultTypes": ["violations"]})
     assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found.response["violations"]] == []
@@ -175,7 +174,7 @@ def test_axe_finds_nothing_and_every_label_has_contrast(opened: Open, page: str,
 def test_hostile_names_neither_run_nor_load_nor_widen_the_page(
     opened: Open, page: str, made: Callable[[], Window], width: int
 ) -> None:
-    shown = opened(a_run(()), html=html(page, made()), width=width)
+    shown = opened(html(page, made()), width=width)
     shown.evaluate("document.querySelectorAll('details').forEach(function (d) { d.open = true; })")
     assert shown.evaluate("window.__pwned") is None
     assert outside(shown) == []
@@ -187,7 +186,7 @@ def test_hostile_names_neither_run_nor_load_nor_widen_the_page(
 @pytest.mark.parametrize(("page", "figures"), [("overview", 3), ("spend", 4)])
 def test_without_scripts_every_figure_and_its_data_are_there(opened: Open, page: str, figures: int) -> None:
     for width in (1440, 390):
-        shown = opened(a_run(()), html=html(page), width=width, scripts=False)
+        shown = opened(html(page), width=width, scripts=False)
         found = shown.locator("figure.fig")
         assert found.count() == figures
         for index in range(figures):
@@ -198,7 +197,7 @@ def test_without_scripts_every_figure_and_its_data_are_there(opened: Open, page:
 
 @needs_browser
 def test_arrow_keys_read_the_days_and_links_lead_to_the_other_pages(opened: Open) -> None:
-    shown = opened(a_run(()), html=html("overview"))
+    shown = opened(html("overview"))
     shown.locator("#fig-daily .plot.wide").focus()
     shown.keyboard.press("End")
     told = shown.locator("#tip").inner_text()
@@ -211,7 +210,7 @@ def test_arrow_keys_read_the_days_and_links_lead_to_the_other_pages(opened: Open
 @needs_browser
 @pytest.mark.parametrize("page", ["overview", "spend"])
 def test_the_first_printed_page_holds_the_verdict_and_the_first_figure(opened: Open, page: str) -> None:
-    shown = opened(a_run(()), html=html(page))
+    shown = opened(html(page))
     pdf = shown.pdf(prefer_css_page_size=True)
     assert b"/Type3" not in pdf
     shown.emulate_media(media="print")

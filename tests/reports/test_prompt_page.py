@@ -1,11 +1,9 @@
 """The page of a prompt: its words hold what the history says, hostile text stays text, and it stands in a browser."""
 
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +27,10 @@ from reports.prompt_twins import as_html, as_json
 from reports.views.prompt import prompt_view
 from tests.prompts import a_prompt
 from tests.reports.hostile import XSS
-from tests.reports.test_browser import CHROMIUM, WCAG, browser, outside
+from tests.reports.test_browser import CHROMIUM, WCAG, Open, browser, opened, outside
 from tests.reports.test_page import MEGABYTE
 
-__all__ = ["browser"]
+__all__ = ["browser", "opened"]
 
 AT = datetime(2026, 6, 28, 9, 30, tzinfo=UTC)
 NAMES = frozenset({"message", "facts"})
@@ -214,33 +212,11 @@ def test_the_same_history_gives_the_same_bytes_and_a_twin_that_says_as_much() ->
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}")
 
 
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    contexts: list[Any] = []
-
-    def open_page(history: PromptHistory, *, width: int = 1440, theme: str = "light", scripts: bool = True) -> Any:
-        file = tmp_path / "report.html"
-        file.write_text(as_html(history), encoding="utf-8")
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=scripts
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.requested = []
-        page.on("request", lambda request: page.requested.append(request.url))
-        page.goto(file.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
-def test_axe_finds_nothing_against_wcag_2_2_aa(opened: Callable[..., Any], width: int, theme: str) -> None:
+def test_axe_finds_nothing_against_wcag_2_2_aa(opened: Open, width: int, theme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    page = opened(a_history(), width=width, theme=theme)
+    page = opened(as_html(a_history()), width=width, theme=theme)
     page.evaluate("document.querySelectorAll('details').forEach(function (d) { d.open = true; })")
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": list(WCAG)}, "resultTypes": ["violations"]})
     violations = [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found.response["violations"]]
@@ -249,7 +225,7 @@ def test_axe_finds_nothing_against_wcag_2_2_aa(opened: Callable[..., Any], width
     assert outside(page) == []
 
 
-def test_hostile_prompts_names_and_comments_stay_text(opened: Callable[..., Any]) -> None:
+def test_hostile_prompts_names_and_comments_stay_text(opened: Open) -> None:
     said = [text for text in XSS if "\ud800" not in text]
     old = a_prompt(variables={}, user=None, messages=[{"role": "user", "content": "x\n" + "\n".join(said)}])
     new = a_prompt(variables={}, version="2.0.0", user=None, messages=[{"role": "user", "content": "\n".join(said)}])
@@ -272,7 +248,7 @@ def test_hostile_prompts_names_and_comments_stay_text(opened: Callable[..., Any]
         comments=tuple(Comment(version=text, text=text, place=text, actor=text, at=AT) for text in said),
         runs=tuple(a_run("2.0.0", 1, 2, suite=text, variant=text) for text in said),
     )
-    page = opened(history)
+    page = opened(as_html(history))
     page.evaluate("document.querySelectorAll('details').forEach(function (d) { d.open = true; })")
     assert page.evaluate("window.__pwned") is None
     assert outside(page) == []
@@ -281,10 +257,8 @@ def test_hostile_prompts_names_and_comments_stay_text(opened: Callable[..., Any]
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_without_scripts_the_difference_is_read_side_by_side_or_line_under_line(
-    opened: Callable[..., Any], width: int
-) -> None:
-    page = opened(a_history(), width=width, scripts=False)
+def test_without_scripts_the_difference_is_read_side_by_side_or_line_under_line(opened: Open, width: int) -> None:
+    page = opened(as_html(a_history()), width=width, scripts=False)
     gone, new = page.locator("td.d-gone").first.bounding_box(), page.locator("td.d-new").first.bounding_box()
     assert page.locator("del:visible").count() > 0
     assert page.locator("ins:visible").count() > 0

@@ -19,7 +19,6 @@ from evaluations.recommending.wastes import Call, habit_to_change, retries
 from reports.recommendation_files import CSV_COLUMNS, recommendation_files
 from reports.views.recommendations import recommendations_view
 from tests.evaluations.recommending.worlds import INCUMBENT, evidence, rule
-from tests.reports.builders import a_run
 from tests.reports.hostile import XSS
 from tests.reports.test_browser import CHROMIUM, SVG_CONTRAST, WCAG, Open, browser, opened, outside
 
@@ -210,7 +209,7 @@ def test_the_twins_hold_the_same_numbers() -> None:
 def test_axe_finds_nothing_and_every_label_has_contrast(opened: Open, width: int, theme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    shown = opened(a_run(()), html=html(a_standing()), width=width, theme=theme)
+    shown = opened(html(a_standing()), width=width, theme=theme)
     shown.evaluate("document.querySelectorAll('details').forEach(function (d) { d.open = true; })")
     found = Axe().run(shown, options={"runOnly": {"type": "tag", "values": list(WCAG)}, "resultTypes": ["violations"]})
     assert [(rule["id"], [node["target"] for node in rule["nodes"]][:3]) for rule in found.response["violations"]] == []
@@ -226,7 +225,7 @@ def test_axe_finds_nothing_and_every_label_has_contrast(opened: Open, width: int
 def test_hostile_names_neither_run_nor_load_nor_widen_the_page(opened: Open) -> None:
     text = "".join(XSS) + "W" * 300
     found = a_standing(text)
-    shown = opened(a_run(()), html=html(found), width=390)
+    shown = opened(html(found), width=390)
     assert shown.evaluate("window.__pwned") is None
     assert outside(shown) == []
     assert shown.problems == []
@@ -236,7 +235,7 @@ def test_hostile_names_neither_run_nor_load_nor_widen_the_page(opened: Open) -> 
 @needs_browser
 def test_without_scripts_every_figure_and_section_is_there(opened: Open) -> None:
     for found, figures in ((a_standing(), 2), (nothing_to_change(), 1)):
-        shown = opened(a_run(()), html=html(found), scripts=False)
+        shown = opened(html(found), scripts=False)
         assert shown.locator("figure.fig svg.chart:visible").count() == figures
         assert shown.locator(".problem").count() == 0
         assert shown.locator("main h2").count() >= 5
