@@ -224,17 +224,14 @@ def _incumbent(
     return None, "none"
 
 
-def _table(seats: Sequence[Seat], incumbent: str | None) -> dict[str, Seat]:
+def _table(seats: Sequence[Seat], incumbent: str | None) -> Shared:
     """The cases that the most models answered, those with the model in use first; the latest of several."""
-    tables: dict[tuple[str, str, str, str], dict[str, Seat]] = {}
-    for seat in seats:
-        tables.setdefault((seat.suite, seat.cases, seat.prompt, seat.scorers), {}).setdefault(seat.model, seat)
 
     def worth(table: Shared) -> tuple[bool, int, str]:
         has = incumbent is not None and any(same_model(model, incumbent) for model in table)
         return has, len(table), max(seat.at for seat in table.values()).isoformat()
 
-    return max(tables.values(), key=worth, default={})
+    return max(model_runs.tables_of((seat.model, seat) for seat in seats), key=worth, default={})
 
 
 # Answers to the same cases

@@ -378,10 +378,8 @@ def _least(*limits: Decimal | None) -> Decimal | None:
 
 def _table(seats: Sequence[Seat]) -> Shared:
     """The cases that the most models answered, the latest of several: by model id."""
-    tables: dict[tuple[str, str, str, str], dict[str, Seat]] = {}
-    for seat in seats:
-        tables.setdefault((seat.suite, seat.cases, seat.prompt, seat.scorers), {}).setdefault(seat.name, seat)
-    return max(tables.values(), key=lambda table: (len(table), max(seat.at for seat in table.values())), default={})
+    tables = model_runs.tables_of((seat.name, seat) for seat in seats)
+    return max(tables, key=lambda table: (len(table), max(seat.at for seat in table.values())), default={})
 
 
 def _days(connection: Connection) -> tuple[date, date] | None:

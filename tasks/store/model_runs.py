@@ -82,15 +82,19 @@ Shared = Mapping[str, Seat]
 """Model, as it was asked for -> where it sat."""
 
 
+def tables_of(named: Iterable[tuple[str, Seat]]) -> list[Shared]:
+    """Who was asked the same cases by the same prompt and judged alike, by these names; of each name the first seat."""
+    tables: dict[tuple[str, str, str, str], dict[str, Seat]] = {}
+    for name, seat in named:
+        tables.setdefault((seat.suite, seat.cases, seat.prompt, seat.scorers), {}).setdefault(name, seat)
+    return list(tables.values())
+
+
 def shared_cases(found: Iterable[Seat], names: Sequence[str]) -> list[Shared]:
     """Where all of these were asked the same cases by the same prompt and judged alike, the latest first.
 
     Of each the newest run counts. A name may be a model id or what a run calls it.
     """
-    tables: dict[tuple[str, str, str, str], dict[str, Seat]] = {}
-    for seat in found:
-        for name in names:
-            if name in (seat.model, seat.label):
-                tables.setdefault((seat.suite, seat.cases, seat.prompt, seat.scorers), {}).setdefault(name, seat)
-    whole = [table for table in tables.values() if len(table) == len(set(names))]
+    tables = tables_of((name, seat) for seat in found for name in names if name in (seat.model, seat.label))
+    whole = [table for table in tables if len(table) == len(set(names))]
     return sorted(whole, key=lambda table: min(seat.at for seat in table.values()), reverse=True)
