@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from decimal import Decimal
+
     from evaluations.estimates import Estimate
     from evaluations.model_comparison import ModelComparison, Side
 
@@ -43,13 +46,15 @@ def _as_table(found: "ModelComparison") -> str:
     from reports.views.comparison import verdict_of
 
     verdict, sat = verdict_of(found), found.sitting
-    marks = "Sample data: " if sat and sat.sample_data else ""
-    told = [f"{marks}{verdict.head}{verdict.rest}"]
-    if sat:
-        told.append(f"{count(sat.cases, 'case')} of {sat.suite} that all of them answered")
-    told.append(
-        f"{'model':<30}{'accuracy':>10}{'(95 %)':>14}{'median':>10}{'answered':>10}{'$/1,000':>11}{'month':>10}  stands"
-    )
+    if sat is None:
+        return "\n".join([f"{verdict.head}{verdict.rest}", *_catalogue(found)])
+    marks = "Sample data: " if sat.sample_data else ""
+    told = [
+        f"{marks}{verdict.head}{verdict.rest}",
+        f"{count(sat.cases, 'case')} of {sat.suite} that all of them answered",
+        f"{'model':<30}{'accuracy':>10}{'(95 %)':>14}{'median':>10}{'answered':>10}{'$/1,000':>11}{'month':>10}"
+        "  stands",
+    ]
     standings = {each.point.name: each.standing for each in found.standings}
     for side in found.sides:
         cost = None if side.answer_cost is None else _money(side.answer_cost.value * 1000)
@@ -68,13 +73,54 @@ def _as_table(found: "ModelComparison") -> str:
     return "\n".join(told)
 
 
+def _catalogue(found: "ModelComparison") -> "Iterator[str]":
+    """What is known of models that share no cases; a dash is what nobody says."""
+    from evaluations.models import Limits
+
+    titles = ("1K tokens in", "out", "context", "answer", "a minute", "month")
+    yield f"{'model':<36}{_columns(titles)}  life cycle"
+    for side in found.sides:
+        limits = side.registry.limits if side.registry else Limits()
+        life = side.registry.life_cycle(found.on) if side.registry else "not in the registry"
+        tokens = (limits.context_tokens, limits.max_output_tokens, limits.requests_per_minute)
+        prices = side.per_thousand_tokens() or (None, None)
+        yield f"{side.name[:35]:<36}{_columns((*map(_dollars, prices), *map(_number, tokens), _month(side)))}  {life}"
+        yield from (f"  {line}" for line in _known_of(side))
+
+
+def _columns(cells: "Sequence[str]") -> str:
+    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, (14, 10, 11, 9, 10, 10), strict=True))
+
+
+def _known_of(side: "Side") -> "Iterator[str]":
+    from evaluations.wording import duration, percent
+
+    known = side.registry.capabilities.values() if side.registry else ()
+    for word, holds in (("can", True), ("cannot", False)):
+        names = sorted(f"{each.name}{' (tested)' if each.tested else ''}" for each in known if each.holds is holds)
+        if names:
+            yield f"{word} {', '.join(names)}"
+    if side.suits is not None:
+        yield f"suits {side.suits.use_case}: {side.suits.score:.0f} of 100, {side.suits.origin}"
+    if side.production is not None:
+        yield f"in production: errors {percent(side.production.value)}, p95 {_said(side.production_p95, duration)}"
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _dollars(usd: "Decimal | None") -> str:
+    from evaluations.wording import money
+
+    return "-" if usd is None else money(usd)
+
+
 def _money(usd: float) -> str:
     """US dollars, for a terminal."""
     from decimal import Decimal
 
-    from evaluations.wording import money
-
-    return money(Decimal(str(usd)))
+    return _dollars(Decimal(str(usd)))
 
 
 def _said(found: "Estimate | None", words: "Callable[[float], str]") -> str:

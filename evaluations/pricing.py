@@ -300,6 +300,27 @@ def full_name(model: str, provider: str | None) -> str:
     return model if provider is None or model.startswith(f"{provider}/") else f"{provider}/{model}"
 
 
+def candidate_name(model: str, label: str) -> str:
+    """The name by which a model of a run is compared, selected, recommended and priced.
+
+    That is its label where that is a whole id, as with recorded answers of a known model, else what was called.
+
+    >>> candidate_name("replay/answers.jsonl", "openai/gpt-4o"), candidate_name("openai/gpt-4o", "large")
+    ('openai/gpt-4o', 'openai/gpt-4o')
+    """
+    return label if "/" in label else model
+
+
+def candidate_names(called: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The names of several (model, label) that stand beside each other; those that would share one keep their labels.
+
+    >>> candidate_names([("openai/gpt-4o", "cold"), ("openai/gpt-4o", "warm"), ("replay/a.jsonl", "vendor/model")])
+    ('cold', 'warm', 'vendor/model')
+    """
+    names = [candidate_name(model, label) for model, label in called]
+    return tuple(name if names.count(name) == 1 else label for name, (_, label) in zip(names, called, strict=True))
+
+
 def _in_utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 

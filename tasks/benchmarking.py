@@ -19,6 +19,7 @@ from evaluations.benchmarks.workload import questions_like
 from evaluations.errors import AssayError
 from evaluations.latency import latency
 from evaluations.leaderboards import Leaderboard, leaderboard
+from evaluations.pricing import candidate_names
 from evaluations.scoring.base import Scored
 from evaluations.statistics.clusters import per_unit
 from evaluations.statistics.early_stopping import stopping
@@ -395,10 +396,15 @@ def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
         whole = (all((number, at) in values for number in range(len(run.variants))) for at in order)
         positions = [at for at, there in zip(order, takewhile(bool, whole), strict=False) if there]
     scores = {}
-    for number, variant in enumerate(run.variants):
+    for number, name in enumerate(_names(run)):
         mine = [values.get((number, position)) for position in positions]
-        scores[variant.label] = np.array([math.nan if value is None else value for value in mine], dtype=np.float64)
+        scores[name] = np.array([math.nan if value is None else value for value in mine], dtype=np.float64)
     return _Measured(scores, tuple(sources[position] for position in positions) if sources else None)
+
+
+def _names(run: StoredRun) -> tuple[str, ...]:
+    """What boards call the models of a run, in its order."""
+    return candidate_names([(variant.model.model, variant.label) for variant in run.variants])
 
 
 def may_stop_early(run_id: UUID) -> bool:
@@ -440,9 +446,9 @@ def _models(run: StoredRun, spec: BenchmarkSpec, scores: "Mapping[str, Floats]")
     form = format_named(spec.format)
     readable = (spec.unreadable or form.unreadable) is not None and run.repeats == 1
     found = {}
-    for number, variant in enumerate(run.variants):
+    for number, (name, variant) in enumerate(zip(_names(run), run.variants, strict=True)):
         money = spent.get(number, benchmarks.NOTHING_SPENT)
-        values = scores[variant.label]
+        values = scores[name]
         known = values[~np.isnan(values)]
         binary = bool(np.isin(known, (0.0, 1.0)).all()) and spec.category == "accuracy"
         right = int(known.sum()) if binary else 0
@@ -452,8 +458,8 @@ def _models(run: StoredRun, spec: BenchmarkSpec, scores: "Mapping[str, Floats]")
         measured = latency(took, seconds=None if replayed else seconds)
         # Of what nothing was read from: calls that failed are no wrong answers.
         failed = sum(each.text is None for each in judged[number])
-        found[variant.label] = ModelResult(
-            model=variant.label,
+        found[name] = ModelResult(
+            model=name,
             asked=variant.model.model,
             answers=money.answers,
             answered=money.answered,

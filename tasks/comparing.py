@@ -24,12 +24,12 @@ from evaluations.model_comparison import (
 )
 from evaluations.models import Model
 from evaluations.performance import Performed, Window
-from evaluations.pricing import PriceBook, full_name, names_of
+from evaluations.pricing import PriceBook, candidate_names, full_name, names_of
 from evaluations.rollups import day_bounds
 from reports.files import jsonable
 from tasks import costing
 from tasks.case_sources import sources_of_table
-from tasks.models import registry
+from tasks.models import registry, seed
 from tasks.publishing import write_report
 from tasks.settings import settings
 from tasks.store import model_runs, model_use, models, performance, prices, rollups
@@ -73,6 +73,8 @@ def compare_models(asked: Asked) -> ModelComparison:
         tables = model_runs.shared_cases(wanted, names)
         if not tables and not asked.catalogue:
             raise AssayError(_nothing_shared(names, asked.feature))
+        if asked.catalogue:
+            _take_over(connection)
         return _comparison(connection, asked, names, tables)
 
 
@@ -103,8 +105,17 @@ def publish_latest(first: date | None = None, last: date | None = None) -> Path:
 
 
 def _models_of(every: Sequence[model_runs.Seat], one: model_runs.Seat) -> tuple[str, ...]:
-    """The models that sat in the same run by the same prompt, by what the run calls them."""
-    return tuple(dict.fromkeys(s.label for s in every if (s.run_id, s.prompt) == (one.run_id, one.prompt)))
+    """The models that sat in the same run by the same prompt."""
+    there = dict.fromkeys((s.model, s.label) for s in every if (s.run_id, s.prompt) == (one.run_id, one.prompt))
+    return candidate_names([*there])
+
+
+def _take_over(connection: Connection) -> None:
+    """Models and prices that nobody has used yet stand in no table before this."""
+    from tasks.price_sync import seed_prices
+
+    seed(connection)
+    seed_prices(connection)
 
 
 def _check(connection: Connection, asked: Asked, names: Sequence[str], in_runs: set[str]) -> None:

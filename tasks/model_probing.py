@@ -21,7 +21,7 @@ from evaluations.models import Model, capability_named
 from evaluations.probing import PROBES, REPEATS, Probe, inputs, judged
 from evaluations.specs import MessageSpec, ModelSpec, PromptSpec, SuiteSpec, VariantSpec, content_hash, suite_hash
 from evaluations.wording import count, money
-from tasks.model_catalogue import has_key, provider_named, providers
+from tasks.model_catalogue import has_key, keyed_providers, provider_named, providers
 from tasks.models import models_in_use, registry, seed
 from tasks.price_sync import seed_prices
 from tasks.providers.base import CallError
@@ -113,7 +113,10 @@ def request_of(
 
 
 def check_request(request: ProbeRequest) -> None:
-    """Raises AssayError for what cannot be probed: unknown models, capabilities, providers; providers without a key."""
+    """Raises AssayError for what cannot be probed: unknown models, capabilities, providers; providers without a key.
+
+    Also where nothing is named and nobody here could be asked.
+    """
     wanted = named_tests(request.models, request.capabilities)
     if request.capabilities and not request.models:
         raise AssayError("name the models that should be tested for these capabilities.")
@@ -126,6 +129,16 @@ def check_request(request: ProbeRequest) -> None:
         if model.life_cycle(datetime.now(UTC).date()) == "retired":
             instead = f" Its successor is {model.successor}." if model.successor else ""
             raise AssayError(f"{model.name} is retired, so there is nobody to ask.{instead}")
+    if not (request.models or request.providers or _somebody_to_ask()):
+        keys = ", ".join(described[name].keys[0] for name in ("openai", "anthropic", "gemini"))
+        raise AssayError(
+            f"no provider has a key here, so there is nobody to ask: set {keys} or another provider's. "
+            "One of your own goes into models.yaml, with `needs_key: false` where it takes none."
+        )
+
+
+def _somebody_to_ask() -> bool:
+    return bool(keyed_providers() or reachable_providers(()) or due_tests(datetime.now(UTC))[0])
 
 
 def key_variable(provider: ProviderSpec) -> str | None:

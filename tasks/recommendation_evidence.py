@@ -231,7 +231,7 @@ def _table(seats: Sequence[Seat], incumbent: str | None) -> Shared:
         has = incumbent is not None and any(same_model(model, incumbent) for model in table)
         return has, len(table), max(seat.at for seat in table.values()).isoformat()
 
-    return max(model_runs.tables_of((seat.model, seat) for seat in seats), key=worth, default={})
+    return max(model_runs.tables_of_models(seats), key=worth, default={})
 
 
 # Answers to the same cases

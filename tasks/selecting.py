@@ -378,7 +378,7 @@ def _least(*limits: Decimal | None) -> Decimal | None:
 
 def _table(seats: Sequence[Seat]) -> Shared:
     """The cases that the most models answered, the latest of several: by model id."""
-    tables = model_runs.tables_of((seat.name, seat) for seat in seats)
+    tables = model_runs.tables_of_models(seats)
     return max(tables, key=lambda table: (len(table), max(seat.at for seat in table.values())), default={})
 
 

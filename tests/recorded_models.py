@@ -27,11 +27,12 @@ def write_models(
     said: str = "blue",
     latency_ms: Mapping[str, float] | None = None,
     a_source: int | None = None,
+    called: Mapping[str, str] | None = None,
 ) -> Path:
     """A suite of cases that expect "red" and are answered rightly by a share of each model's answers.
 
     The better a model, the more cases it has right; those it has wrong get the text `said`. So many neighbouring cases
-    have the same `source`; None: the cases have no such field.
+    have the same `source`; None: the cases have no such field. `called` gives labels other than the names.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = np.random.default_rng(1).permutation(cases)
@@ -52,7 +53,7 @@ def write_models(
                 if name in COSTS:
                     row["cost_usd"] = COSTS[name]
                 file.write(json.dumps(row) + "\n")
-    models = ", ".join(f"{{name: {name}, model: replay/{name}.jsonl}}" for name in right)
+    models = ", ".join(f"{{name: {(called or {}).get(name, name)}, model: replay/{name}.jsonl}}" for name in right)
     (folder / "suite.yaml").write_text(
         f"suite: {suite}\nfeature: {feature}\nmodels: [{models}]\nscorers: [exact]\n"
         "gates: {pass_rate: 0, error_share: 1}\n"

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from evaluations.pricing import candidate_name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
@@ -33,8 +35,8 @@ class Seat:
 
     @property
     def name(self) -> str:
-        """The model's whole id: that of the run's label where it is one, as with recorded answers of a known model."""
-        return self.label if "/" in self.label else self.model
+        """What the model is compared, selected, recommended and priced as."""
+        return candidate_name(self.model, self.label)
 
 
 def seats(connection: Connection, names: Sequence[str] = (), feature: str | None = None) -> list[Seat]:
@@ -80,6 +82,11 @@ def prompt_tokens_p95(connection: Connection, answers_of: Iterable[UUID]) -> int
 
 Shared = Mapping[str, Seat]
 """Model, as it was asked for -> where it sat."""
+
+
+def tables_of_models(found: Iterable[Seat]) -> list[Shared]:
+    """Who was asked the same cases by the same prompt and judged alike, by what each is priced as."""
+    return tables_of((seat.name, seat) for seat in found)
 
 
 def tables_of(named: Iterable[tuple[str, Seat]]) -> list[Shared]:

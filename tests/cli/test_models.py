@@ -75,6 +75,17 @@ def test_one_model_is_shown_on_one_screen() -> None:
     assert as_json["prices_usd_per_token"]["output"] == [{"above_tokens": None, "usd": "0.000010000000"}]
 
 
+def test_models_that_share_no_cases_are_compared_by_what_the_catalogue_knows() -> None:
+    told = assay_here("compare", GPT, "anthropic/claude-haiku-4-5", "--catalogue")
+    assert told.code == 0, told.err
+    openai, can, anthropic = told.out.splitlines()[2:5]
+    assert openai.split() == [GPT, "$0.0025", "$0.01", "128,000", "16,384", "-", "-", "available"]
+    assert can.strip().startswith("can ")
+    assert "json_schema, " in can
+    assert "vision" in can
+    assert anthropic.split()[1:5] == ["$0.001", "$0.005", "200,000", "64,000"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -93,6 +104,7 @@ def test_one_model_is_shown_on_one_screen() -> None:
         (("models", "validate", "--needs", "vision"), "name a model"),
         (("models", "probe", "openai/gpt-4oo"), "did you mean 'openai/gpt-4o"),
         (("models", "probe", GPT), "set OPENAI_API_KEY"),
+        (("models", "probe"), "nobody to ask: set OPENAI_API_KEY, ANTHROPIC_API_KEY"),
         (("models", "probe", "gemini/gemini-1.5-pro"), "set GEMINI_API_KEY"),
         (("models", "probe", GPT, "--max-cost", "-1"), "a number of US dollars"),
         (("environments", "show", "productoin"), "did you mean 'production'"),

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,22 @@ from evaluations.errors import AssayError, NothingYet
 from evaluations.model_comparison import ModelComparison
 from evaluations.models import Capability, Limits, Model, UseCaseScore
 from evaluations.models import Finding as Probed
+from evaluations.pricing import candidate_names
 from reports.views.comparison import comparison_view, verdict_of
 from tasks.comparing import Asked, compare_models, publish_comparison, publish_latest
+from tasks.models import registry
 from tasks.recommendation_evidence import known_of
+from tasks.selecting import SelectionRequest, select_for
 from tasks.store.benchmarks import save_benchmark
 from tasks.store.database import transaction
 from tasks.store.model_runs import Seat
+from tasks.store.runs import run_of
 from tests.cli.commands import assay_here, rows
 from tests.recorded_models import COSTS, finished, write_models
 from tests.reports.hostile import XSS
 from tests.reports.test_browser import CHROMIUM, WCAG, outside
 from tests.reports.test_page import MEGABYTE
+from tests.tasks.model_lists import use_map
 
 RIGHT = {"large": 0.95, "middle": 0.93, "small": 0.55, "own": 0.5}
 
@@ -103,6 +109,36 @@ async def test_cases_of_one_source_are_no_independent_evidence(store: str, tmp_p
     assert measured is not None
     assert measured.bench.clusters is not None
     assert [*measured.bench.clusters] == [f"s-{n // 3}" for n in range(60)]
+
+
+async def test_every_answer_about_a_run_names_and_prices_its_models_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, unknown = "openai/gpt-4o-2024-11-20", "replay/small.jsonl"
+    use_map(tmp_path, monkeypatch)
+    with transaction() as connection:
+        registry(connection)
+    run_id = await finished(write_models(tmp_path / "colours", {"large": 0.9, "small": 0.6}, called={"large": known}))
+    compared = compare_models(Asked(models=(known, "small")))
+    selected = select_for(SelectionRequest(feature="colouring", environment="development")).selected
+    with transaction() as connection:
+        advised = known_of(connection, "colouring", date(2026, 5, 1))
+        run = run_of(connection, run_id)
+    assert advised.measured is not None
+    assert [each.called for each in compared.sides] == [known, unknown]
+    assert {each.candidate.model for each in selected.considered} == {known, unknown}
+    assert [each.model for each in advised.measured.bench.evidence] == [known, unknown]
+    assert [*advised.measured.bench.offers] == [known, unknown]
+    assert candidate_names([(each.model.model, each.label) for each in run.variants]) == (known, unknown)
+    assert f"{known}, {unknown} side by side" in publish_latest().read_text()
+
+    # 40 tokens in and 5 out at the prices of the model that was recorded, whatever the recording says it cost.
+    today = Decimal("0.0000025") * 40 + Decimal("0.00001") * 5
+    costs = {each.model: {*each.costs} for each in advised.measured.bench.evidence}
+    assert costs == {known: {today}, unknown: {Decimal(COSTS["small"])}}
+    assert compared.side(known).prices is not None
+    offer = advised.measured.bench.offers[known]
+    assert (offer.context_tokens, "vision" in offer.capabilities) == (128_000, True)
 
 
 async def test_models_of_different_runs_meet_where_cases_prompt_and_scorers_are_the_same(tmp_path: Path) -> None:
@@ -221,7 +257,7 @@ async def test_the_nightly_page_is_about_the_models_of_the_newest_run(tmp_path: 
         publish_latest()
     await finished(write_models(tmp_path / "colours", {"large": 0.9, "small": 0.8}))
     await finished(write_models(tmp_path / "alone", {"middle": 0.9}, suite="alone"))
-    assert "large, small side by side" in publish_latest().read_text()
+    assert "replay/large.jsonl, replay/small.jsonl side by side" in publish_latest().read_text()
 
 
 REFUSED = (
