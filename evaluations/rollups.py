@@ -128,6 +128,9 @@ PARTS = 4
 def day_parts(day: date, timezone: str) -> tuple[datetime, ...]:
     """Where the parts of a day begin, and where the last one ends, in UTC: full hours by the clocks of the zone.
 
+    Hours are counted from the beginning of their part. Where clocks move by less than an hour, which those of Lord Howe
+    do, the hours after it are off by as much, until the next part begins.
+
     >>> [f"{bound:%d %H:%M}" for bound in day_parts(date(2026, 3, 29), "Europe/Berlin")]
     ['28 23:00', '29 04:00', '29 10:00', '29 16:00', '29 22:00']
     """

@@ -7,7 +7,7 @@ marked when it commits. Run twice, at once, or killed at any statement, it leave
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -15,7 +15,6 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, text
 
 from evaluations.errors import AssayError
-from evaluations.histograms import EDGES
 from evaluations.rollups import (
     DIMENSIONS,
     HEAVIEST,
@@ -40,8 +39,6 @@ _LOCK_CLASS = 0x4153_5352
 
 _DIMS = ", ".join(DIMENSIONS)
 _ALL_TOKENS = " + ".join(TOKENS)
-# A literal, so that Postgres reads it once: a parameter would be turned into an array for every row.
-_EDGES = f"CAST('{{{','.join(map(str, EDGES))}}}' AS float8[])"
 _OF_REQUESTS = {
     "requests": "count(*)",
     "successes": "count(*) FILTER (WHERE status = 'success')",
@@ -65,46 +62,56 @@ _OF_REQUESTS = {
 }
 _MEASURED = ", ".join(MEASURES)
 _SUMS = ", ".join(f"sum({measure}) AS {measure}" for measure in MEASURES)
-_HISTOGRAM = f"""(
-    SELECT string_agg(int2send(CAST(bucket AS smallint)) || int4send(CAST(n AS integer)), ''::bytea ORDER BY bucket)
-    FROM (SELECT width_bucket(latency * 1000, {_EDGES}) AS bucket, count(*) AS n
-          FROM unnest(latencies) AS latency GROUP BY bucket) AS cells)"""
+_NAMED = f"requests WHERE at >= :bound_0 AND at < :bound_{PARTS} AND subject IS NOT NULL"
+"""The day's requests of persons that are told apart."""
 
 
 def _hours_of(part: int) -> str:
     return f"""
-        SELECT date_trunc('hour', at, :timezone) AS hour, {_DIMS},
-            {", ".join(f"{sql} AS {name}" for name, sql in _OF_REQUESTS.items())},
-            array_agg(latency_ms) FILTER (WHERE latency_ms IS NOT NULL) AS latencies, CAST(NULL AS bytea) AS subject
-        FROM requests WHERE at >= :bound_{part} AND at < :bound_{part + 1} GROUP BY hour, {_DIMS}"""
+        SELECT *, latency_histogram(latencies) AS latency_histogram, CAST(NULL AS bytea) AS subject,
+            CAST(NULL AS bigint) AS persons
+        FROM (
+            -- A part begins on a full hour by the clocks of the zone; date_trunc would look that up for every request.
+            SELECT date_bin('1 hour', at, :bound_{part}) AS hour, {_DIMS},
+                {", ".join(f"{sql} AS {name}" for name, sql in _OF_REQUESTS.items())},
+                array_agg(latency_ms) FILTER (WHERE latency_ms IS NOT NULL) AS latencies
+            FROM requests WHERE at >= :bound_{part} AND at < :bound_{part + 1} GROUP BY hour, {_DIMS}) AS hours"""
 
 
 def _persons() -> str:
-    told = ", ".join(
-        _OF_REQUESTS[name] if name in ("requests", "unpriced", "cost") else "NULL" for name in _OF_REQUESTS
-    )
-    names = ", ".join("feature" if name == "feature" else "NULL" for name in DIMENSIONS)
+    told = {name: _OF_REQUESTS[name] for name in ("requests", "unpriced", "cost")}
+    return f"SELECT {_columns({}, told, 'subject', 'NULL')} FROM {_NAMED} GROUP BY subject"
+
+
+def _features() -> str:
+    told = {"requests": "CAST(sum(requests) AS bigint)"}
     return f"""
-        SELECT NULL, {names}, {told}, NULL, subject
-        FROM requests WHERE at >= :bound_0 AND at < :bound_{PARTS} AND subject IS NOT NULL GROUP BY subject, feature"""
+        SELECT {_columns({"feature": "feature"}, told, "NULL", "count(*)")}
+        FROM (SELECT feature, count(*) AS requests FROM {_NAMED} GROUP BY subject, feature) AS use GROUP BY feature"""
+
+
+def _columns(names: Mapping[str, str], told: Mapping[str, str], subject: str, persons: str) -> str:
+    """Those of an hour, of what has none."""
+    columns = (*(names.get(name, "NULL") for name in DIMENSIONS), *(told.get(name, "NULL") for name in _OF_REQUESTS))
+    return f"NULL, {', '.join(columns)}, NULL, NULL, {subject}, {persons}"
 
 
 # Requests are grouped by hash. Sorting them by eight names, for their percentiles and again for the cells of their
 # histograms, would take most of the time: each fact carries its latencies as an array instead.
 READ = f"""
     CREATE TEMPORARY TABLE read_of_day ON COMMIT DROP AS
-    {" UNION ALL ".join((*(_hours_of(part) for part in range(PARTS)), _persons()))}
+    {" UNION ALL ".join((*(_hours_of(part) for part in range(PARTS)), _persons(), _features()))}
 """
 """All that facts need of a day's requests by one statement, which sees them at one moment, its parts side by side.
 
-A row tells of an hour per dimension, or of a person's use of a feature.
+A row tells of an hour per dimension, of what a person used in all, or of how many persons used a feature.
 """
 ROLL_UP = f"""
-    WITH hours AS (SELECT * FROM read_of_day WHERE subject IS NULL),
+    WITH hours AS (SELECT * FROM read_of_day WHERE hour IS NOT NULL),
     numbered AS MATERIALIZED (SELECT *, dense_rank() OVER (ORDER BY {_DIMS}) AS number FROM hours),
     hourly AS (
         INSERT INTO usage_hourly (day, hour, {_DIMS}, {_MEASURED}, latency_histogram)
-        SELECT :day, hour, {_DIMS}, {_MEASURED}, {_HISTOGRAM} FROM numbered),
+        SELECT :day, hour, {_DIMS}, {_MEASURED}, latency_histogram FROM hours),
     sums AS (SELECT number, {_DIMS}, {_SUMS} FROM numbered GROUP BY number, {_DIMS}),
     joined AS (SELECT number, array_agg(latency) AS latencies
         FROM numbered, unnest(latencies) AS latency GROUP BY number),
@@ -112,26 +119,23 @@ ROLL_UP = f"""
         INSERT INTO usage_rhythm (day, hour, feature, provider, model, requests, errors, unpriced, cost)
         SELECT :day, hour, feature, provider, model, sum(requests), sum(errors), sum(unpriced), sum(cost)
         FROM hours GROUP BY hour, feature, provider, model),
-    named AS MATERIALIZED (
-        SELECT subject, feature, requests, unpriced, cost FROM read_of_day WHERE subject IS NOT NULL),
-    persons AS (
-        INSERT INTO usage_persons (day, feature, persons, requests)
-        SELECT :day, feature, count(*), sum(requests) FROM named GROUP BY feature),
-    ranked AS MATERIALIZED (
-        SELECT *, least(row_number() OVER (ORDER BY requests DESC, subject),
-                        row_number() OVER (ORDER BY cost DESC NULLS LAST, subject)) AS rank
-        FROM (SELECT subject, CAST(sum(requests) AS bigint) AS requests, sum(unpriced) AS unpriced, sum(cost) AS cost
-              FROM named GROUP BY subject) AS each),
-    heaviest AS (
-        INSERT INTO usage_subjects (day, subject, requests, unpriced, cost)
-        SELECT :day, subject, requests, unpriced, cost FROM ranked WHERE rank <= :heaviest),
     counted AS (
-        UPDATE rolled_days SET subjects = (SELECT count(*) FROM ranked),
-            most_left_out = (SELECT coalesce(max(requests), 0) FROM ranked WHERE rank > :heaviest)
+        INSERT INTO usage_persons (day, feature, persons, requests)
+        SELECT :day, feature, persons, requests FROM read_of_day WHERE persons IS NOT NULL),
+    named AS MATERIALIZED (SELECT subject, requests, unpriced, cost FROM read_of_day WHERE subject IS NOT NULL),
+    heaviest AS MATERIALIZED (
+        (SELECT * FROM named ORDER BY requests DESC, subject LIMIT :heaviest) UNION
+        (SELECT * FROM named ORDER BY cost DESC NULLS LAST, subject LIMIT :heaviest)),
+    kept AS (
+        INSERT INTO usage_subjects (day, subject, requests, unpriced, cost)
+        SELECT :day, subject, requests, unpriced, cost FROM heaviest),
+    left_out AS (
+        UPDATE rolled_days SET subjects = (SELECT count(*) FROM named), most_left_out = (
+            SELECT coalesce(max(requests), 0) FROM named WHERE subject NOT IN (SELECT subject FROM heaviest))
         WHERE day = :day)
     INSERT INTO usage_daily (day, {_DIMS}, {_MEASURED}, latency_histogram,
                              latency_p50_ms, latency_p95_ms, latency_p99_ms)
-    SELECT :day, {_DIMS}, {_MEASURED}, {_HISTOGRAM}, shares[1], shares[2], shares[3]
+    SELECT :day, {_DIMS}, {_MEASURED}, latency_histogram(latencies), shares[1], shares[2], shares[3]
     FROM sums LEFT JOIN joined USING (number), LATERAL (
         SELECT percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency) AS shares
         FROM unnest(latencies) AS latency) AS exact
@@ -326,8 +330,10 @@ def _rewrite(connection: Connection, day: date, timezone: str) -> None:
     # A day's groups are to stay in memory; compiling the statement would cost more than it saves. The planner takes
     # every request for a group of its own, as it knows nothing of hours, and would sort them all by ten columns.
     connection.execute(text("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off; SET LOCAL enable_sort = off"))
+    # Who writes the table down has enough to do: were it to read a part itself, the others would wait for it.
+    connection.execute(text("SET LOCAL parallel_leader_participation = off"))
     bounds = {f"bound_{n}": bound for n, bound in enumerate(day_parts(day, timezone))}
-    connection.execute(text(READ), {"timezone": timezone, **bounds})
+    connection.execute(text(READ), bounds)
     connection.execute(text(ROLL_UP), {"day": day, "heaviest": HEAVIEST})
     connection.execute(text("SET LOCAL enable_sort TO DEFAULT; DROP TABLE read_of_day"))
 

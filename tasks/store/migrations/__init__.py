@@ -25,6 +25,7 @@ KNOWN: tuple[str, ...] = (
     "0022",
     "0023",
     "0024",
+    "0025",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
