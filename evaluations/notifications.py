@@ -21,6 +21,7 @@ EVENTS: Mapping[str, str] = {
     "deployment.approved": "is to get another bundle: approved",
     "deployment.rejected": "is to get another bundle: rejected",
     "deployment.advanced": "has a bundle on a larger share of the traffic",
+    "deployment.waits": "waits for a person's word on its bundle",
     "deployment.promoted": "has another bundle, live for all",
     "deployment.rolled_back": "has a bundle less: it was taken out of the traffic",
     "deployment.failed": "does not get the bundle that was asked for",

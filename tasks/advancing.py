@@ -230,7 +230,7 @@ def _look(connection: Connection, found: StoredDeployment, now: datetime) -> Tak
         return Taken(sentence=f"{_share(window.percent)}, {left} to go. {watched.sentence}", moved=False)
     if watched.verdict != "fine":
         hint = f"A person decides: assay deploy promote {found.name}, or {found.way_back}"
-        return Taken(sentence=f"its window is over, and nothing is proven. {watched.sentence} {hint}", moved=False)
+        return _wait(connection, found, f"its window is over, and nothing is proven. {watched.sentence} {hint}", now)
     return go_on(connection, found, "passed", watched.sentence, AUTOMATIC, now)
 
 
@@ -238,18 +238,23 @@ def _take_back(connection: Connection, found: StoredDeployment, window: Step, wa
     why = f"rolled back by itself at {window.percent}%: {watched.sentence}"
     if not found.policy.auto_rollback:
         sentence = f"it harms, and goes back when a person says so: {found.way_back}. {watched.sentence}"
-        return Taken(sentence=sentence, moved=False)
+        return _wait(connection, found, sentence, now)
     if found.status == "deploying":
         end_canary(connection, found, why, AUTOMATIC, now)
         return Taken(sentence=why, moved=True)
     try:
         target = stored.restorable(connection, found.feature, found.environment)
     except AssayError as problem:
-        return Taken(
-            sentence=f"it harms, and there is nothing to go back to: {watched.sentence} {problem}", moved=False
-        )
+        sentence = f"it harms, and there is nothing to go back to: {watched.sentence} {problem}"
+        return _wait(connection, found, sentence, now)
     restore(connection, target, why, AUTOMATIC)
     return Taken(sentence=why, moved=True)
+
+
+def _wait(connection: Connection, found: StoredDeployment, sentence: str, now: datetime) -> Taken:
+    """Nothing more happens by itself: people are told."""
+    canaries.wait_for_a_word(connection, found.id, sentence, now, AUTOMATIC)
+    return Taken(sentence=sentence, moved=False)
 
 
 def go_on(connection: Connection, found: StoredDeployment, outcome: str, why: str, actor: str, now: datetime) -> Taken:

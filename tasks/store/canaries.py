@@ -67,6 +67,17 @@ def end_open_step(
     )
 
 
+def wait_for_a_word(connection: Connection, deployment_id: UUID, why: str, at: datetime, actor: str) -> None:
+    """Say of the open window that a person has to decide; once, however often it is looked at."""
+    connection.execute(
+        text("""
+            UPDATE deployment_steps SET waits_since = :at, why = :why, actor = :actor
+            WHERE deployment_id = :id AND ended_at IS NULL AND waits_since IS NULL
+        """),
+        {"id": deployment_id, "why": why, "at": at, "actor": actor},
+    )
+
+
 def steps_of(connection: Connection, deployment_id: UUID) -> list[Step]:
     """The windows of a canary, the first one first."""
     rows = connection.execute(

@@ -161,6 +161,8 @@ class DeploymentStepRow(Base):
     why: Mapped[str]
     actor: Mapped[actor]
     recorded_at: Mapped[recorded_at]
+    waits_since: Mapped[moment | None]
+    """From when on it takes a person's word to go on or back."""
 
 
 class DeploymentLookRow(Base):

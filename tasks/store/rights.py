@@ -117,7 +117,11 @@ RIGHTS: Mapping[str, Rights] = {
     "deployment_events": Rights(what=_BRING, by_trigger=True),
     "deployment_approvals": Rights(what="say yes or no to deployments", insert="approver", scoped=True),
     "deployment_steps": Rights(
-        what=_BRING, insert="runner", update="runner", updated=("ended_at", "outcome", "why", "actor"), scoped=True
+        what=_BRING,
+        insert="runner",
+        update="runner",
+        updated=("ended_at", "outcome", "why", "actor", "waits_since"),
+        scoped=True,
     ),
     "deployment_looks": _run(_BRING, update=False, scoped=True),
     "live_bundles": _run(_BRING, scoped=True),
@@ -162,7 +166,7 @@ RIGHTS: Mapping[str, Rights] = {
 AS_OWNER = (
     *("audit_log_chain", "deployments_tell", "deployment_approvals_keep", "prompt_reviews_keep"),
     *("recommendations_tell", "role_grants_tell", "deployment_events_outbox", "deployment_approvals_outbox"),
-    *("experiment_decisions_outbox", "role_grants_outbox", "outbox_deliver"),
+    *("experiment_decisions_outbox", "role_grants_outbox", "deployment_steps_outbox", "outbox_deliver"),
 )
 """Functions of triggers that write where whoever sets them off may not."""
 

@@ -239,12 +239,22 @@ def test_what_is_live_for_all_goes_back_beyond_a_limit(monkeypatch: pytest.Monke
     assert served("user-1") == OLD
 
 
+def waiting() -> list[str]:
+    """What was told of canaries that a person decides about."""
+    with transaction() as connection:
+        told = connection.execute(text("SELECT why FROM outbox WHERE event = 'deployment.waits' ORDER BY id"))
+        return list(told.scalars())
+
+
 def test_without_enough_units_a_window_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     found = begun(monkeypatch)
     now = traffic(found, (40, 32, 0), (360, 290, 3))
     said = advance(found.id, now + DAY)
     assert "its window is over, and nothing is proven. 40 of 100 units in the smaller arm" in said
     assert now_of(found).rollout_percent == 10
+    assert waiting() == [said.partition(": ")[2]]
+    advance(found.id, now + 2 * DAY)
+    assert len(waiting()) == 1
     with pytest.raises(AssayError, match="needs its reason"):
         promote(found.name, " ")
     promote(found.name, "quiet feature, looked at all forty", now + DAY)
@@ -267,6 +277,8 @@ def test_a_policy_may_leave_the_way_back_to_a_person(monkeypatch: pytest.MonkeyP
     now = traffic(found, (400, 260, 4), (3600, 2880, 36))
     assert "goes back when a person says so" in advance(found.id, now)
     assert now_of(found).status == "deploying"
+    [told] = waiting()
+    assert "assay rollback chatbot" in told
 
 
 def test_the_next_deployment_ends_the_watch_of_what_is_live(monkeypatch: pytest.MonkeyPatch) -> None:

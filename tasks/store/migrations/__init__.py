@@ -26,6 +26,7 @@ KNOWN: tuple[str, ...] = (
     "0023",
     "0024",
     "0025",
+    "0026",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
