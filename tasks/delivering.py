@@ -16,6 +16,8 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import Connection
+
 from evaluations.errors import AssayError
 from tasks.flags import Published, document_of
 from tasks.secrets import without_secrets
@@ -25,6 +27,7 @@ from tasks.store.experiments import hold_deliveries
 from tasks.store.flag_deliveries import last_delivered, save_delivery
 
 TIMEOUT_S = 5.0
+UNDER_WAY = "it was being handed over; what is there is not known until it is tried again"
 SIGNATURE = "X-Assay-Signature"
 TIMESTAMP = "X-Assay-Timestamp"
 
@@ -46,8 +49,9 @@ class Delivery:
 def deliver(environment: str, *, again: bool = False) -> list[Delivery]:
     """Hand the flags of an environment over to every channel that does not have them yet; `again`: to every channel.
 
-    Two at once are one after the other, so that the later state is the last one delivered. Raises AssayError for an
-    address or a secret that cannot be used.
+    Two at once are one after the other, so that the later state is the last one delivered. It is committed that a
+    channel is about to get another document before it does: should the process be killed meanwhile, nobody takes the
+    channel for having the one of before. Raises AssayError for an address or a secret that cannot be used.
     """
     given = settings()
     channels = _channels(given, environment)
@@ -56,23 +60,33 @@ def deliver(environment: str, *, again: bool = False) -> list[Delivery]:
     with transaction() as connection:
         hold_deliveries(connection, environment)
         published = document_of(connection, environment)
+        for channel, has in last_delivered(connection, environment).items():
+            if channel in dict(channels) and (again or has != published.hash):
+                _note(connection, published, channel, False, UNDER_WAY)
+    with transaction() as connection:
+        hold_deliveries(connection, environment)
+        published = document_of(connection, environment)
         known = last_delivered(connection, environment)
         done = [
             _hand_over(channel, address, published, _secret(given))
             for channel, address in channels
-            if again or known.get(channel) != published.hash
+            if channel not in known
         ]
         for each in done:
-            save_delivery(
-                connection,
-                environment,
-                each.channel,
-                published.hash,
-                delivered=each.delivered,
-                detail=each.detail,
-                actor=given.actor,
-            )
+            _note(connection, published, each.channel, each.delivered, each.detail)
     return done
+
+
+def _note(connection: Connection, published: Published, channel: str, delivered: bool, detail: str) -> None:
+    save_delivery(
+        connection,
+        published.environment,
+        channel,
+        published.hash,
+        delivered=delivered,
+        detail=detail,
+        actor=settings().actor,
+    )
 
 
 def _channels(given: Settings, environment: str) -> list[tuple[str, str]]:

@@ -4,15 +4,18 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evaluations.errors import AssayError
+from tasks import delivering
 from tasks.delivering import SIGNATURE, TIMESTAMP, deliver
 from tasks.flags import flag_file, publish_flags
 from tasks.rolling_back import end_canary
 from tasks.settings import settings
 from tasks.store.database import transaction
+from tasks.store.flag_deliveries import save_delivery
 from tests.cli.commands import rows
 from tests.deployments import NEW, OLD, approve, asked, deployed, taken
 from tests.fakes.receiver import Receiver, receiving
@@ -78,6 +81,32 @@ def test_a_channel_whose_last_delivery_failed_is_sent_to_again_though_the_docume
         end_canary(connection, coming, "errors", "ana")
     assert [(each.channel, each.delivered) for each in deliver("production")] == [("put", True), ("webhook", True)]
     assert receiver.seen[-1][3] == receiver.seen[0][3]
+    assert deliver("production") == []
+
+
+def test_a_delivery_that_was_killed_before_it_was_noted_is_made_again_though_the_document_is_one_it_had(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver("production")
+    with transaction() as connection:
+        coming = asked(connection, NEW)
+        approve(connection, coming)
+        coming = taken(connection, coming, "pending", "deploying")
+
+    def killed(*given: Any, **named: Any) -> None:
+        if named["delivered"]:
+            raise KeyboardInterrupt
+        save_delivery(*given, **named)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(delivering, "save_delivery", killed)
+        with pytest.raises(KeyboardInterrupt):
+            deliver("production")
+    assert len(receiver.seen) == 4
+    with transaction() as connection:
+        end_canary(connection, coming, "errors", "ana")
+    assert [(each.channel, each.delivered) for each in deliver("production")] == [("put", True), ("webhook", True)]
+    assert [receiver.seen[n][3] for n in (-1, -2)] == [receiver.seen[0][3]] * 2
     assert deliver("production") == []
 
 
