@@ -25,7 +25,7 @@ from evaluations.watching import Watched, watch
 from evaluations.wording import count, duration, percent
 from tasks.deploying import changed_since, recheck
 from tasks.flags import is_current, publish_flags
-from tasks.rolling_back import end_canary, restore
+from tasks.rolling_back import end_canary, pause_experiment, restore
 from tasks.secrets import without_secrets
 from tasks.settings import settings
 from tasks.store import audit, canaries
@@ -34,6 +34,7 @@ from tasks.store.canaries import Step
 from tasks.store.database import transaction
 from tasks.store.deployments import StoredDeployment
 from tasks.store.experiment_data import TrafficWindow, data_in
+from tasks.store.experiments import live_experiment
 
 AUTOMATIC = "assay"
 """Who is written beside what a rule decided, and no person."""
@@ -83,6 +84,8 @@ def advance(deployment_id: UUID, now: datetime | None = None) -> str:
     while True:
         with transaction() as connection:
             found = stored.deployment_of(connection, deployment_id)
+            # The experiment's row before the traffic: whoever starts one takes them in this order.
+            live_experiment(connection, found.feature, found.environment)
             stored.hold_traffic(connection, found.feature, found.environment)
             found = stored.deployment_of(connection, deployment_id)
             taken = _take(connection, found, now or datetime.now(UTC))
@@ -247,6 +250,11 @@ def _take_back(connection: Connection, found: StoredDeployment, window: Step, wa
     except AssayError as problem:
         sentence = f"it harms, and there is nothing to go back to: {watched.sentence} {problem}"
         return _wait(connection, found, sentence, now)
+    # One that began since then splits between two bundles, of which this is the one that harms.
+    experiment = live_experiment(connection, found.feature, found.environment)
+    paused = pause_experiment(connection, experiment, why, AUTOMATIC)
+    if paused:
+        why = f"{why} Experiment {paused} is paused."
     restore(connection, target, why, AUTOMATIC)
     return Taken(sentence=why, moved=True)
 

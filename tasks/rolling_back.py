@@ -89,19 +89,19 @@ def _step_back(
     meant = live is not None and to is not None and live.is_meant_by(to)
     if live is not None and coming is not None and (meant or (to is None and coming.status == "deploying")):
         end_canary(connection, coming, why, who)
-        return "canary ended", coming.bundle, live.bundle, _pause(connection, experiment, why, who)
+        return "canary ended", coming.bundle, live.bundle, pause_experiment(connection, experiment, why, who)
     if live is not None and coming is None and (meant or (to is None and _was_taken_back(connection, live))):
         # An experiment that was begun or resumed since then has traffic that is to come back all the same.
-        return "already", None, live.bundle, _pause(connection, experiment, why, who)
+        return "already", None, live.bundle, pause_experiment(connection, experiment, why, who)
     target = stored.restorable(connection, feature, environment, to)
     if coming is not None:
         end_canary(connection, coming, f"a rollback came first: {why}", who)
-    paused = _pause(connection, experiment, why, who)
+    paused = pause_experiment(connection, experiment, why, who)
     restore(connection, target, why, who)
     return "restored", None if live is None else live.bundle, target.bundle, paused
 
 
-def _pause(connection: Connection, experiment: StoredExperiment | None, why: str, who: str) -> str | None:
+def pause_experiment(connection: Connection, experiment: StoredExperiment | None, why: str, who: str) -> str | None:
     """Let a running experiment give its traffic back. Gives its name; None where none was running."""
     if experiment is None or experiment.status != "running":
         return None

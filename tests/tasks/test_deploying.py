@@ -36,7 +36,7 @@ from tasks.store.deployments import (
     live_deployment,
     say,
 )
-from tasks.store.experiments import create_experiment, find_experiment, set_planned_n
+from tasks.store.experiments import create_experiment, find_experiment, move, set_planned_n
 from tasks.store.models import apply_changes, set_environment
 from tests.builders import a_run, a_suite
 from tests.deployments import deployed
@@ -236,6 +236,20 @@ def test_what_is_live_for_all_goes_back_beyond_a_limit(monkeypatch: pytest.Monke
         back = live_deployment(connection, "chatbot", "production")
     assert back is not None
     assert (back.trigger, back.bundle.document, back.actor) == ("rollback", OLD, AUTOMATIC)
+    assert served("user-1") == OLD
+
+
+def test_an_experiment_that_began_meanwhile_gives_its_traffic_back_with_what_goes_back_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = begun(monkeypatch, Policy(steps=(100,)))
+    now = traffic(found, (400, 300, 100), None)
+    with transaction() as connection:
+        create_experiment(connection, live("shipping-v5"), None, "ana")
+        move(connection, find_experiment(connection, "shipping-v5"), "running", actor="ana")
+    assert "Experiment shipping-v5 is paused." in advance(found.id, now)
+    with transaction() as connection:
+        assert find_experiment(connection, "shipping-v5").status == "paused"
     assert served("user-1") == OLD
 
 
