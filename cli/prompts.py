@@ -1,24 +1,32 @@
 """assay prompts: the registry of prompts. Versions that never change, their differences, reviews and places."""
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from cli.prompt_words import (
+    added_as_json,
+    behaviour_as_json,
+    day_of,
+    diff_as_json,
+    findings_as_json,
+    first_line,
+    prompt_as_json,
+    state_of,
+    tell_about,
+    tell_added,
+    tell_behaviour,
+    tell_diff,
+    tell_findings,
+)
 from cli.rollup import DAY
-from evaluations.prompts import BUMPS, REVIEW_STATES, Finding, PromptDiff, ReviewState, said_state
+from evaluations.prompts import BUMPS, REVIEW_STATES, ReviewState, said_state
 
 if TYPE_CHECKING:
-    from evaluations.specs import PromptSpec
-    from tasks.prompt_history import Compared
-    from tasks.prompt_registry import Added
-    from tasks.store.prompts import StoredPrompt
-
-MOST_CASES = 20
-"""Cases whose verdict changed that `diff` lists."""
+    pass
 
 
 @click.group()
@@ -94,26 +102,11 @@ def add(
     told = []
     for file, prompt in read:
         added = register(prompt, bump=bump, parent=parent, source=str(file))
-        told.append(_added_as_json(added))
+        told.append(added_as_json(added))
         if not as_json:
-            _tell_added(added, prompt, file)
+            tell_added(added, prompt, file)
     if as_json:
         click.echo(json.dumps(told))
-
-
-def _tell_added(added: "Added", prompt: "PromptSpec", file: Path) -> None:
-    label = added.prompt.label
-    if not added.new:
-        click.echo(f"{label} is registered already, with this very content.")
-        return
-    against = f", after {added.prompt.parent}" if added.prompt.parent else ", its first version"
-    click.echo(f"{label} is registered{against}, as a draft ({added.prompt.content_hash[:12]}).")
-    for change in added.diff.changes if added.diff else ():
-        click.echo(f"  {change.bump:<6}{change.says}")
-    if added.prompt.semver != prompt.version:
-        click.echo(f'  Write it into {file}: version: "{added.prompt.semver}"')
-    _tell_findings(added.findings)
-    click.echo(f"Ask for a review: assay prompts review {label}")
 
 
 @prompts.command("list")
@@ -131,7 +124,7 @@ def list_(state: ReviewState | None, tag: str | None, category: str | None, ever
         found = newest_versions(connection, state=state, category=category, tag=tag, everything=everything)
         counts = count_versions(connection)
     if as_json:
-        click.echo(json.dumps([{**_as_json(each), "versions": counts[each.name]} for each in found]))
+        click.echo(json.dumps([{**prompt_as_json(each), "versions": counts[each.name]} for each in found]))
         return
     if not found:
         more = "" if everything else " Those that runs brought: --all."
@@ -142,8 +135,8 @@ def list_(state: ReviewState | None, tag: str | None, category: str | None, ever
     )
     for each in found:
         click.echo(
-            f"{each.name[:26]:<28}{each.semver[:11]:<12}{_state(each):<14}{counts[each.name]:>9}  "
-            f"{(each.author or '-')[:15]:<16}{_day(each.registered_at):<12}{_first_line(each.spec.description, 60)}"
+            f"{each.name[:26]:<28}{each.semver[:11]:<12}{state_of(each):<14}{counts[each.name]:>9}  "
+            f"{(each.author or '-')[:15]:<16}{day_of(each.registered_at):<12}{first_line(each.spec.description, 60)}"
         )
 
 
@@ -177,10 +170,10 @@ def show(label: str, as_json: bool) -> None:
             for each in places
         ]
         spec = json.loads(found.spec.model_dump_json())
-        click.echo(json.dumps({**_as_json(found), "prompt": spec, "in_use": in_use}))
+        click.echo(json.dumps({**prompt_as_json(found), "prompt": spec, "in_use": in_use}))
         return
-    click.echo(f"{found.label}: {_state(found)}, {found.content_hash[:12]}")
-    _tell_about(found)
+    click.echo(f"{found.label}: {state_of(found)}, {found.content_hash[:12]}")
+    tell_about(found)
     for each in places:
         share = "" if each.traffic is None else f", {each.traffic}% of the traffic"
         where = f" in {each.environment}" if each.environment else ""
@@ -194,22 +187,6 @@ def show(label: str, as_json: bool) -> None:
     click.echo()
     for line in prompt_lines(found.spec):
         click.echo(line)
-
-
-def _tell_about(found: "StoredPrompt") -> None:
-    spec = found.spec
-    for said in (spec.description, spec.changelog and f"changes: {spec.changelog}"):
-        if said:
-            click.echo(f"  {_first_line(said, 200)}")
-    if found.author is None:
-        click.echo(f"  brought by a run of {found.actor} on {_day(found.recorded_at)}; not registered")
-    else:
-        after = f", after {found.parent}" if found.parent else ""
-        source = f", from {found.source}" if found.source else ""
-        click.echo(f"  registered by {found.author} on {_day(found.registered_at)}{after}{source}; number {found.seq}")
-    for name, values in (("categories", spec.categories), ("tags", spec.tags)):
-        if values:
-            click.echo(f"  {name}: {', '.join(values)}")
 
 
 @prompts.command()
@@ -227,14 +204,14 @@ def diff(before: str, after: str | None, as_json: bool) -> None:
 
     if after is not None and (Path(after).suffix in (".yaml", ".yml", ".json") or Path(after).is_file()):
         found = diff_of(prompt_meant(before), prompt_meant(after))
-        click.echo(json.dumps(_diff_as_json(found))) if as_json else _tell_diff(found)
+        click.echo(json.dumps(diff_as_json(found))) if as_json else tell_diff(found)
         return
     compared = compare_versions(*_both(before, after))
     if as_json:
-        click.echo(json.dumps({**_diff_as_json(compared.diff), "behaviour": _behaviour_as_json(compared)}))
+        click.echo(json.dumps({**diff_as_json(compared.diff), "behaviour": behaviour_as_json(compared)}))
         return
-    _tell_diff(compared.diff)
-    _tell_behaviour(compared)
+    tell_diff(compared.diff)
+    tell_behaviour(compared)
 
 
 def _both(before: str, after: str | None) -> tuple[str, str]:
@@ -254,44 +231,6 @@ def _both(before: str, after: str | None) -> tuple[str, str]:
     return f"{found.name}@{found.parent}", found.label
 
 
-def _tell_diff(found: PromptDiff) -> None:
-    if found.demanded is None or found.asked is None:
-        click.echo(f"{found.before} and {found.after} say the same to a model.")
-        return
-    early = " (below 1.0.0 nothing is promised)" if found.asked != found.demanded else ""
-    click.echo(f"{found.before} -> {found.after}: what differs asks for a {found.asked} step{early}")
-    for change in found.changes:
-        click.echo(f"  {change.bump:<6}{change.says}")
-    for title, rows in (("variables", found.variables), ("settings", found.settings)):
-        if rows:
-            click.echo(f"\n{title}")
-        for name, was, now in rows:
-            click.echo(f"  {name}: {was} -> {now}")
-    if found.lines:
-        click.echo()
-    signs = {"same": " ", "gone": "-", "new": "+", "gap": " "}
-    colours = {"gone": "red", "new": "green"}
-    for line in found.lines:
-        click.secho(f"{signs[line.kind]} {line.text}", fg=colours.get(line.kind))
-
-
-def _tell_behaviour(compared: "Compared") -> None:
-    if not compared.behaviour:
-        click.echo("\nNo stored runs answered the same cases with both; run a suite that names both versions.")
-        return
-    for each in compared.behaviour:
-        click.echo(
-            f"\n{each.suite}, {each.variant}: {each.before_passed} -> {each.after_passed} of {each.compared} cases pass"
-            f" (runs {each.before_run[:8]}, {each.after_run[:8]})"
-        )
-        for change in each.changes[:MOST_CASES]:
-            click.echo(f"  {change.kind:<16}{change.case_id}: {change.before} -> {change.now}")
-        if not each.changes:
-            click.echo("  no verdict changed")
-        if len(each.changes) > MOST_CASES:
-            click.echo(f"  and {len(each.changes) - MOST_CASES} more; --json lists them")
-
-
 @prompts.command()
 @_MEANT
 @click.option("--model", help="Hold its length against the context of this model (provider/model).")
@@ -307,20 +246,14 @@ def lint(given: str, model: str | None, as_json: bool) -> int:
     prompt = prompt_meant(given)
     findings = look_over(prompt, model)
     if as_json:
-        told = {"prompt": prompt.label, "tokens": own_tokens(prompt), "findings": _findings_as_json(findings)}
+        told = {"prompt": prompt.label, "tokens": own_tokens(prompt), "findings": findings_as_json(findings)}
         click.echo(json.dumps(told))
     else:
         click.echo(f"{prompt.label}: about {own_tokens(prompt):,} tokens before any variable")
-        _tell_findings(findings)
+        tell_findings(findings)
         if not findings:
             click.echo("  nothing found")
     return 1 if any(each.severity == "error" for each in findings) else 0
-
-
-def _tell_findings(findings: Sequence[Finding]) -> None:
-    for each in findings:
-        click.echo(f"  {each.severity:<8}{each.place}: {each.says} ({each.rule})")
-        click.echo(f"          {each.remedy}")
 
 
 @prompts.command()
@@ -396,9 +329,9 @@ def _step(label: str, to: ReviewState, why: str, as_json: bool) -> None:
 
     after = step(label, to, why=why)
     if as_json:
-        click.echo(json.dumps(_as_json(after)))
+        click.echo(json.dumps(prompt_as_json(after)))
         return
-    click.echo(f"{after.label} is {_state(after)} ({after.content_hash[:12]}).")
+    click.echo(f"{after.label} is {state_of(after)} ({after.content_hash[:12]}).")
     if to == "in_review":
         click.echo(f"Somebody else than {after.author} decides: assay prompts approve {after.label} --why …")
 
@@ -498,12 +431,12 @@ def search(
             connection, words, state=state, category=category, tag=tag, first=days[0], last=days[1], limit=limit
         )
     if as_json:
-        click.echo(json.dumps([{**_as_json(each.prompt), "excerpt": each.excerpt} for each in found]))
+        click.echo(json.dumps([{**prompt_as_json(each.prompt), "excerpt": each.excerpt} for each in found]))
         return
     if not found:
         click.echo("Nothing holds these words.")
     for each in found:
-        click.echo(f"{each.prompt.label:<32}{_state(each.prompt):<14}{_first_line(each.excerpt, 120)}")
+        click.echo(f"{each.prompt.label:<32}{state_of(each.prompt):<14}{first_line(each.excerpt, 120)}")
 
 
 @prompts.command("import")
@@ -529,7 +462,7 @@ def import_(file: Path, name: str, braces: Literal["double", "single"] | None, d
         return
     added = [register(prompt, bump="auto", source=str(file)) for prompt in read]
     if as_json:
-        click.echo(json.dumps([_added_as_json(each) for each in added]))
+        click.echo(json.dumps([added_as_json(each) for each in added]))
         return
     for each in added:
         click.echo(f"{each.prompt.label} {'is registered, as a draft' if each.new else 'was registered already'}")
@@ -556,87 +489,3 @@ def export(given: str, form: Literal["yaml", "chat", "text", "promptfoo"], to: P
     except OSError as problem:
         raise AssayError(f"{to} cannot be written: {problem.strerror}.") from None
     click.echo(f"{to} is written.")
-
-
-# Words
-
-
-def _state(found: "StoredPrompt") -> str:
-    return "unregistered" if found.state is None else said_state(found.state)
-
-
-def _day(at: datetime | None) -> str:
-    return "-" if at is None else f"{at:%Y-%m-%d}"
-
-
-def _first_line(text: str, limit: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
-
-
-def _as_json(found: "StoredPrompt") -> dict[str, Any]:
-    return {
-        "id": str(found.id),
-        "prompt": found.name,
-        "version": found.semver,
-        "seq": found.seq,
-        "content_hash": found.content_hash,
-        "registered": found.registered_at is not None,
-        "review_state": found.state,
-        "parent": found.parent,
-        "author": found.author,
-        "source": found.source,
-        "description": found.spec.description,
-        "changelog": found.spec.changelog,
-        "categories": list(found.spec.categories),
-        "tags": list(found.spec.tags),
-        "at": (found.registered_at or found.recorded_at).isoformat(),
-    }
-
-
-def _added_as_json(added: "Added") -> dict[str, Any]:
-    return {
-        **_as_json(added.prompt),
-        "new": added.new,
-        "diff": None if added.diff is None else _diff_as_json(added.diff),
-        "findings": _findings_as_json(added.findings),
-    }
-
-
-def _findings_as_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
-    return [
-        {"rule": each.rule, "severity": each.severity, "place": each.place, "says": each.says, "remedy": each.remedy}
-        for each in findings
-    ]
-
-
-def _diff_as_json(found: PromptDiff) -> dict[str, Any]:
-    return {
-        "before": found.before,
-        "after": found.after,
-        "demanded": found.demanded,
-        "asked": found.asked,
-        "changes": [{"part": each.part, "bump": each.bump, "says": each.says} for each in found.changes],
-        "variables": [list(each) for each in found.variables],
-        "settings": [list(each) for each in found.settings],
-        "lines": [{"kind": line.kind, "text": line.text} for line in found.lines],
-    }
-
-
-def _behaviour_as_json(compared: "Compared") -> list[dict[str, Any]]:
-    return [
-        {
-            "suite": each.suite,
-            "variant": each.variant,
-            "before_run": each.before_run,
-            "after_run": each.after_run,
-            "compared": each.compared,
-            "before_passed": each.before_passed,
-            "after_passed": each.after_passed,
-            "changes": [
-                {"case": change.case_id, "kind": change.kind, "before": change.before, "after": change.now}
-                for change in each.changes
-            ],
-        }
-        for each in compared.behaviour
-    ]
