@@ -8,7 +8,7 @@ from evaluations.deployment_health import DeploymentHealth
 from evaluations.deployment_overview import Deployed, DeploymentsOverview, WatchWindow
 from evaluations.deployments import PROGRESS
 from evaluations.watching import Verdict as Found
-from reports.charts import FULL, Kind, Lane, waterfall
+from reports.charts import FULL, Kind
 from reports.format import count, duration, moment, one_line, share
 from reports.page import SCHEMA_VERSION
 from reports.views.deployment_parts import (
@@ -23,6 +23,7 @@ from reports.views.deployment_parts import (
     window_length,
 )
 from reports.views.parts import Cell, Column, Fact, Figure, Kpi, Page, Status, Table, Verdict, figure
+from reports.waterfall import Lane, waterfall
 
 TEMPLATE = "deployments.html.j2"
 LISTED = 100

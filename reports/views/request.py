@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from evaluations.inspection import Inspection
 from evaluations.traces import Oddity, Step, Trace, Work
-from reports.charts import FULL, Kind, Lane, waterfall
+from reports.charts import FULL, Kind
 from reports.format import count, duration, moment, one_line, plain, share
 from reports.page import SCHEMA_VERSION
 from reports.views import request_words as words
 from reports.views.parts import Banner, Cell, Column, Figure, Page, Quote, Status, Table, figure
 from reports.views.request_cost import cost_table
+from reports.waterfall import Lane, waterfall
 
 TEMPLATE = "request.html.j2"
 DRAWN = 60

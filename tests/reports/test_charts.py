@@ -9,9 +9,10 @@ import pytest
 from markupsafe import Markup
 
 from reports import charts, svg, theme, time_charts
-from reports.charts import Bar, Dot, Kind, Lane, Spot, Stack
+from reports.charts import Bar, Dot, Kind, Spot, Stack
 from reports.format import duration, share
 from reports.time_charts import Layer, Moment, sparkline
+from reports.waterfall import Lane, waterfall
 
 SVG = "{http://www.w3.org/2000/svg}"
 LONG = "a-variant-with-a-name-of-sixty-letters-that-nobody-would-choose"
@@ -74,7 +75,7 @@ def a_spot(label: str = "small", x: float = 4.2, y: float = 0.8) -> Spot:
 
 
 def steps(*rows: Lane, end: float | None = 100.0) -> Callable[[int], Markup]:
-    return lambda width: charts.waterfall(
+    return lambda width: waterfall(
         rows, KINDS, width, label="Steps.", tick=duration, path_name="Critical path", end=end,
         end_text="the request ended",
     )  # fmt: skip
