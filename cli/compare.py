@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from evaluations.estimates import Estimate
+    from evaluations.leaderboards import Pairing
     from evaluations.model_comparison import ModelComparison, Side
 
 
@@ -66,10 +67,12 @@ def _as_table(found: "ModelComparison") -> str:
     for pairing in found.boards["pass_rate"].pairings[:12] if "pass_rate" in found.boards else ():
         p = "" if pairing.adjusted_p is None else f" (p = {pairing.adjusted_p:.3g} by Holm, n = {pairing.n})"
         if pairing.ahead is None:
-            told.append(f"  {pairing.first} and {pairing.second}: {pairing.why or 'no clear difference'}{p}")
+            told.append(
+                f"  {pairing.first} and {pairing.second}: {pairing.why or 'no clear difference'}{p}{_gap(pairing)}"
+            )
         else:
             other = pairing.second if pairing.ahead == pairing.first else pairing.first
-            told.append(f"  {pairing.ahead} is better than {other}{p}")
+            told.append(f"  {pairing.ahead} is better than {other}{p}{_gap(pairing)}")
     return "\n".join(told)
 
 
@@ -114,6 +117,16 @@ def _dollars(usd: "Decimal | None") -> str:
     from evaluations.wording import money
 
     return "-" if usd is None else money(usd)
+
+
+def _gap(pairing: "Pairing") -> str:
+    """The paired difference, first minus second, with its interval."""
+    from evaluations.wording import points
+
+    gap = pairing.difference
+    if gap is None:
+        return ""
+    return f": {pairing.first} {points(gap.value)} ({points(gap.low)} to {points(gap.high)})"
 
 
 def _money(usd: float) -> str:

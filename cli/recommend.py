@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -170,19 +171,30 @@ def mix(
     show_default=True,
     help="So much may be lost against the strong model alone.",
 )
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the rule as a policy that a suite's `route` takes; see docs/recommendations.md.",
+)
 @_REQUESTS
 @_ENVIRONMENT
 @_JSON
-def routing(feature: str, loss: float, requests: float | None, environment: str, as_json: bool) -> None:
+def routing(
+    feature: str, loss: float, save: Path | None, requests: float | None, environment: str, as_json: bool
+) -> None:
     """Whether a cheap model should answer FEATURE first, and the strong one only where it is worth its price.
 
     The rule is learned on half of the cases and judged on the others.
     """
     from evaluations.wording import percent, points
     from reports.files import jsonable
-    from tasks.routing import advise_routing
+    from tasks.routing import advise_routing, save_policy
 
     found = advise_routing(feature, loss=loss, requests=requests, environment=environment)
+    if save is not None:
+        save_policy(found, save)
+        click.echo(f"The policy is in {save}; a suite tries it beside {found.weak} and {found.strong}.", err=True)
     if as_json:
         click.echo(json.dumps(jsonable(found), allow_nan=False))
         return

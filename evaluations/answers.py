@@ -88,6 +88,8 @@ class Answer:
     fallback_model: str | None = None
     """The declared fallback that answered instead; such answers never enter a comparison."""
     simulated: bool = False
+    routed_to: str | None = None
+    """The label of the model that answered, where a route chose it; cost and latency hold the whole way to it."""
     raw: Mapping[str, Any] | None = None
     """The reply as the provider sent it, for the ledger."""
 

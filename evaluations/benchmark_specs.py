@@ -27,6 +27,7 @@ from evaluations.specs import (
     Share,
     Spec,
     Tags,
+    check_routes,
     one_or_many,
     refuse_twins,
 )
@@ -48,7 +49,7 @@ class BenchmarkModelSpec(ModelSpec):
         """Called by its whole id, so that boards of different benchmarks speak of the same model."""
         if isinstance(given, str):
             return {"name": given, "model": given}
-        if isinstance(given, Mapping):
+        if isinstance(given, Mapping) and given.get("route") is None:
             called = given.get("model") or given.get("name")
             return {"name": called, "model": called, **given}
         return given
@@ -57,6 +58,8 @@ class BenchmarkModelSpec(ModelSpec):
     def _asked_or_replayed(self) -> "BenchmarkModelSpec":
         if not self.answers and self.answers_field:
             raise ValueError("`answers_field` goes with `answers`")
+        if self.answers and self.route is not None:
+            raise ValueError(f"{self.name} has a route: recorded are the answers of the models it chooses between")
         return self
 
 
@@ -133,6 +136,7 @@ class BenchmarkSpec(Spec):
     @model_validator(mode="after")
     def _check(self) -> "BenchmarkSpec":
         refuse_twins([model.name for model in (*self.models, *self.other_models)], "model", "give one of them a `name`")
+        check_routes(self.models, self.other_models)
         if bool(self.questions) == (self.workload is not None):
             raise ValueError("a benchmark has either `questions` or a `workload`")
         if self.workload is not None and self.category == "accuracy":

@@ -147,6 +147,8 @@ class VariantResult:
     """Answers that took more than one attempt."""
     retried_score: float | None
     """Mean score of those, to be read beside `score`: a gap hints at selection by retry."""
+    routed_to: dict[str, int] = field(default_factory=dict)
+    """Answers by the label of the model that gave them; empty for a variant of one model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -125,7 +125,102 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+# Routes
+
+
+Numbers = tuple[Annotated[float, BeforeValidator(_not_a_bool), Field(allow_inf_nan=False)], ...]
+
+
+class RoutingPolicySpec(Spec):
+    """A rule that was learned from answers of both models: what it predicts, and from which gain on the strong one
+    is asked. `assay recommend routing FEATURE --save FILE` writes one."""
+
+    learner: Literal["category", "text", "category and text"] = Field(description="What it was learned from.")
+    threshold: Annotated[float, BeforeValidator(_not_a_bool), Field(allow_inf_nan=False)] = Field(
+        description="The predicted gain from which on the strong model is asked."
+    )
+    by_category: dict[str, float] = Field(
+        default_factory=dict, description="By category: how much higher the strong model is predicted to score."
+    )
+    elsewhere: float = Field(default=0.0, description="The same for a category that was not learned.")
+    categories: tuple[str, ...] = Field(default=(), description="Those that have a weight of their own.")
+    centre: Numbers = Field(default=(), description="Mean of each number of the text.")
+    spread: Numbers = Field(default=(), description="Standard deviation of each number of the text.")
+    weak_weights: Numbers = Field(default=(), description="A constant, the categories, the numbers of the text.")
+    strong_weights: Numbers = Field(default=(), description="The same for the strong model.")
+
+    @model_validator(mode="after")
+    def _check(self) -> "RoutingPolicySpec":
+        sizes = {len(self.weak_weights), len(self.strong_weights), 1 + len(self.categories) + len(self.centre)}
+        if self.learner != "category" and (len(sizes) > 1 or len(self.spread) != len(self.centre)):
+            raise ValueError("a weight is needed for the constant, each category and each number of the text")
+        if any(each <= 0 for each in self.spread):
+            raise ValueError("a `spread` is above 0")
+        return self
+
+
+class StrongWhenSpec(Spec):
+    """Cases that go to the strong model at once: where any of these holds."""
+
+    tags: Tags = Field(default=(), description="The case has one of these tags.")
+    categories: Tags = Field(default=(), description="Its category, topic, intent or subject is one of these.")
+    longer_than: Count | None = Field(default=None, description="Its inputs have more characters than this.")
+
+    @model_validator(mode="after")
+    def _check(self) -> "StrongWhenSpec":
+        if not (self.tags or self.categories or self.longer_than):
+            raise ValueError("say when: `tags`, `categories` or `longer_than`")
+        return self
+
+
+class EscalateWhenSpec(Spec):
+    """Answers of the cheap model that will not do: where any of these holds, or its call failed."""
+
+    says: Tags = Field(default=(), description="The answer has one of these phrases, whatever its letters' case.")
+    confidence_below: Share | None = Field(
+        default=None, description="The answer is a JSON object whose confidence is below this, or has none."
+    )
+    confidence_field: Name = Field(default="confidence", description="The field that tells the confidence.")
+    shorter_than: Count | None = Field(default=None, description="The answer has fewer characters than this.")
+
+
+class RouteSpec(Spec):
+    """Two models behind one name: the cheap one answers, and the strong one where the rule says so."""
+
+    weak: Name = Field(description="Label of the cheap model, which `models` or `other_models` has.")
+    strong: Name = Field(description="Label of the strong model.")
+    policy: RoutingPolicySpec | Name | None = Field(
+        default=None,
+        description="A learned rule: the file that `assay recommend routing --save` wrote, or its content.",
+    )
+    strong_when: StrongWhenSpec | None = Field(default=None, description="Which cases go to the strong model at once.")
+    escalate_when: EscalateWhenSpec | None = Field(
+        default=None, description="A cascade: which answers of the cheap model send the case on to the strong one."
+    )
+    cost_a_case: Money = Field(default=Decimal(0), description="What your router itself costs, in US dollars a case.")
+    latency_ms: Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.0, description="What your router itself takes, in milliseconds a case."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> "RouteSpec":
+        rules = (self.policy, self.strong_when, self.escalate_when)
+        if sum(rule is not None for rule in rules) != 1:
+            raise ValueError("a route has one rule: `policy`, `strong_when` or `escalate_when`")
+        if self.weak == self.strong:
+            raise ValueError(f"a route lies between two models, and both are {self.weak!r}")
+        return self
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the chosen model's answer is all there is to it: nothing is added to its cost or its time."""
+        return self.escalate_when is None and not self.cost_a_case and not self.latency_ms
+
+
 # Models
+
+ROUTED: Final = "routed/"
+"""What the model of a route is called by: a name of the suite's own, no vendor's."""
 
 
 class ModelSpec(Spec):
@@ -135,6 +230,10 @@ class ModelSpec(Spec):
     model: Name = Field(
         description="What to call: a LiteLLM model id (openai/gpt-4o-mini), replay/<file> for recorded "
         "answers, simulated/<profile> for made-up ones."
+    )
+    route: RouteSpec | None = Field(
+        default=None,
+        description="Instead of `model`: two models of this file, and the rule that chooses for each case.",
     )
     api_base: str | None = Field(default=None, description="Address of an OpenAI-compatible endpoint.")
     api_key_env: str | None = Field(default=None, description="The environment variable that holds the key.")
@@ -173,6 +272,8 @@ class ModelSpec(Spec):
         for path, value in scalars(given):
             if any(SECRET_KEY.search(key) for key in path) or SECRET_VALUE.search(str(value)):
                 raise ValueError(f"`{'.'.join(path)}` holds a secret: {USE_ENV}")
+        if given.get("route") is not None and "model" not in given:
+            given = {**given, "model": f"{ROUTED}{given.get('name', 'routed')}"}
         if "name" not in given and isinstance(given.get("model"), str):
             given = {**given, "name": _label_of(given["model"])}
         return given
@@ -187,7 +288,17 @@ class ModelSpec(Spec):
             raise ValueError(f"{self.model} is not called over HTTP; leave `transport` out")
         if self.name in self.fallbacks:
             raise ValueError(f"{self.name} cannot be its own fallback")
+        if self.model.startswith(ROUTED) != (self.route is not None):
+            raise ValueError("a model has a `model` of its own or a `route` between two others")
+        default = {key: field.default for key, field in ModelSpec.model_fields.items()} | {"parameters": {}}
+        own = [key for key in default if key not in OF_A_ROUTE and getattr(self, key) != default[key]]
+        if self.route is not None and own:
+            raise ValueError(f"`{own[0]}` belongs to the models that {self.name} chooses between")
         return self
+
+
+OF_A_ROUTE = frozenset(("name", "model", "route", "candidate"))
+"""What an entry with a route may say; everything else is said of the two models."""
 
 
 def scalars(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -515,6 +626,7 @@ class SuiteSpec(Spec):
                         f"{model.name} falls back to {label!r}, which no entry of `models` or `other_models` "
                         f"is named; known: {', '.join(labels)}"
                     )
+        check_routes(self.models, self.other_models)
         for given in self.parameters:
             for path, value in scalars(given):
                 if any(SECRET_KEY.search(key) for key in path) or SECRET_VALUE.search(str(value)):
@@ -537,6 +649,26 @@ class SuiteSpec(Spec):
         return int(found[1]) / int(found[2]) if found else 1.0
 
 
+def check_routes(models: Sequence[ModelSpec], other_models: Sequence[ModelSpec]) -> None:
+    """Raises ValueError for a route to a model that is not there or is a route itself, and for one that is asked as a
+    judge or a fallback: who answers has to be one model there."""
+    labels = {model.name: model for model in (*models, *other_models)}
+    for model in other_models:
+        if model.route is not None:
+            raise ValueError(f"{model.name} has a route, so it answers cases: list it under `models`")
+    for model in labels.values():
+        for label in model.fallbacks:
+            if label in labels and labels[label].route is not None:
+                raise ValueError(f"{model.name} falls back to {label}, which is a route; name one of its models")
+        for label in (model.route.weak, model.route.strong) if model.route is not None else ():
+            if label not in labels or labels[label].route is not None:
+                plain = ", ".join(each.name for each in labels.values() if each.route is None)
+                raise ValueError(
+                    f"{model.name} chooses {label!r}, which no entry of `models` or `other_models` is named that is "
+                    f"one model; known: {plain}"
+                )
+
+
 def refuse_twins(names: Sequence[str], kind: str, remedy: str) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
@@ -544,6 +676,20 @@ def refuse_twins(names: Sequence[str], kind: str, remedy: str) -> None:
 
 
 # Variants
+
+
+class SideSpec(Spec):
+    """One of the two models that a routed variant chooses between, as it would be alone."""
+
+    label: str
+    """What its own variant is called, or would be: recorded answers are found by it."""
+    model: ModelSpec
+    parameters: Parameters
+
+    @classmethod
+    def of(cls, variant: "VariantSpec") -> "SideSpec":
+        """A variant of one model, as a route would ask it."""
+        return cls.model_construct(label=variant.label, model=variant.model, parameters=variant.parameters)
 
 
 class VariantSpec(Spec):
@@ -557,19 +703,36 @@ class VariantSpec(Spec):
     """What is sent: the prompt's, overruled by the model's, overruled by the parameter set's."""
     gating: bool
     """False for a candidate that is shown but does not decide the run."""
+    sides: tuple[SideSpec, ...] = ()
+    """The cheap and the strong model of a routed variant; none for any other."""
+
+    @property
+    def asks(self) -> tuple[ModelSpec, ...]:
+        """The models that may be called for it."""
+        return tuple(side.model for side in self.sides) or (self.model,)
 
     @property
     def content_hash(self) -> str:
         """SHA-256 of what can change an answer; labels, limits and keys are not in it."""
-        return content_hash(
-            {
-                "prompt": self.prompt.content_hash,
-                "model": self.model.model,
-                "api_base": self.model.api_base,
-                "max_output_tokens": self.model.max_output_tokens,
-                "parameters": self.parameters,
-            }
-        )
+        if self.model.route is not None:
+            return content_hash(
+                {
+                    "prompt": self.prompt.content_hash,
+                    "route": self.model.route.model_dump(exclude={"weak", "strong"}),
+                    "sides": [_asked(side.model, side.parameters) for side in self.sides],
+                }
+            )
+        return content_hash({"prompt": self.prompt.content_hash, **_asked(self.model, self.parameters)})
+
+
+def _asked(model: ModelSpec, parameters: Parameters) -> dict[str, Any]:
+    """What can change a model's answer to the same prompt."""
+    return {
+        "model": model.model,
+        "api_base": model.api_base,
+        "max_output_tokens": model.max_output_tokens,
+        "parameters": parameters,
+    }
 
 
 def variants_of(suite: SuiteSpec, prompts: Sequence[PromptSpec]) -> tuple[VariantSpec, ...]:
@@ -582,24 +745,31 @@ def variants_of(suite: SuiteSpec, prompts: Sequence[PromptSpec]) -> tuple[Varian
     prompts = tuple(prompts) or (PLAIN_PROMPT,)
     refuse_twins([prompt.label for prompt in prompts], "prompt", "raise the `version` of one of them")
     sets: tuple[Parameters, ...] = suite.parameters or ({},)
-    return tuple(
-        VariantSpec(
-            label=" · ".join(
-                [
-                    model.name,
-                    *([prompt.label] if len(prompts) > 1 else []),
-                    *([_set_label(chosen, sets)] if len(sets) > 1 else []),
-                ]
-            ),
+    labelled = {model.name: model for model in (*suite.models, *suite.other_models)}
+
+    def side(model: ModelSpec, prompt: PromptSpec, chosen: Parameters) -> SideSpec:
+        words = [model.name]
+        words += [prompt.label] if len(prompts) > 1 else []
+        words += [_set_label(chosen, sets)] if len(sets) > 1 else []
+        return SideSpec(
+            label=" · ".join(words), model=model, parameters={**prompt.parameters, **model.parameters, **chosen}
+        )
+
+    def variant(model: ModelSpec, prompt: PromptSpec, chosen: Parameters) -> VariantSpec:
+        own = side(model, prompt, chosen)
+        route = model.route
+        others = () if route is None else (labelled[route.weak], labelled[route.strong])
+        given = {"sides": tuple(side(other, prompt, chosen) for other in others)} if others else {}
+        return VariantSpec(
+            label=own.label,
             prompt=prompt,
             model=model,
-            parameters={**prompt.parameters, **model.parameters, **chosen},
+            parameters=own.parameters,
             gating=not model.candidate,
+            **given,
         )
-        for model in suite.models
-        for prompt in prompts
-        for chosen in sets
-    )
+
+    return tuple(variant(model, prompt, chosen) for model in suite.models for prompt in prompts for chosen in sets)
 
 
 def _set_label(chosen: Parameters, sets: Sequence[Parameters]) -> str:

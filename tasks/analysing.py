@@ -161,6 +161,7 @@ def _made_of(spec: VariantSpec, answered_by: Mapping[str, int]) -> dict[str, obj
     return {
         "prompt": spec.prompt.content_hash,
         "model": (spec.model.model, spec.model.api_base),
+        "route": spec.content_hash if spec.sides else None,
         "parameters": (spec.parameters, spec.model.max_output_tokens),
         "model that answered": sorted(answered_by),
     }

@@ -18,6 +18,8 @@ import orjson
 
 from evaluations.answers import Answer, same_model
 from evaluations.errors import AssayError
+from evaluations.routes import Router
+from evaluations.specs import ModelSpec, SideSpec
 from tasks.arrivals import waited_ms
 from tasks.execution import Execution
 from tasks.providers.base import Call
@@ -35,6 +37,15 @@ CHARACTERS_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Path:
+    """How a routed case goes: who is asked first, and of a cascade whom it goes on to."""
+
+    router: Router
+    first: SideSpec
+    then: SideSpec | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One question that still has to be put: a case, a variant, a repeat, and the prompt as it will be sent."""
 
@@ -45,6 +56,8 @@ class Cell:
     cache_key: bytes | None
     reserve: Decimal | None
     tokens: int
+    path: Path | None
+    """Of a routed variant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +117,37 @@ async def _answer(
 async def _answer_cell(execution: Execution, lease: Lease, cell: Cell) -> bool:
     """One cell from slot to committed answer; False when it was not called because the run is to stop."""
     due = None if execution.schedule is None else await execution.schedule.turn(execution.stop.event)
-    async with execution.slots, execution.gateway.slot(cell.call.model, cell.tokens) as queue_ms:
-        if execution.stop.requested:
+    async with execution.slots:
+        async with execution.gateway.slot(cell.call.model, cell.tokens) as queue_ms:
+            if execution.stop.requested:
+                return False
+            if due is not None:
+                queue_ms = waited_ms(due)
+            intent = Intent(cell.key, lease, cell.attempt, reserve=cell.reserve)
+            answer = await execution.call(intent, cell.call, queue_ms)
+            if answer is None:
+                return False
+            if not _goes_on(cell, answer):
+                await execution.ledger.record(_recorded(lease, cell, answer, release=cell.reserve))
+                return True
+        # The first place is free again: cascades that held one while they waited for another's could wait forever.
+        return await _go_on(execution, lease, cell, answer)
+
+
+def _goes_on(cell: Cell, answer: Answer) -> bool:
+    return cell.path is not None and cell.path.then is not None and cell.path.router.goes_on(answer)
+
+
+async def _go_on(execution: Execution, lease: Lease, cell: Cell, first: Answer) -> bool:
+    """The second half of a cascade, committed with the first one as one answer; False when the run is to stop."""
+    assert cell.path is not None
+    assert cell.path.then is not None
+    call = _put_to(cell.call, cell.path.then)
+    async with execution.gateway.slot(call.model, cell.tokens) as queue_ms:
+        second = await execution.go_on(call, queue_ms)
+        if second is None:
             return False
-        if due is not None:
-            queue_ms = waited_ms(due)
-        intent = Intent(cell.key, lease, cell.attempt, reserve=cell.reserve)
-        answer = await execution.call(intent, cell.call, queue_ms)
-        if answer is None:
-            return False
-        await execution.ledger.record(_recorded(lease, cell, answer, release=cell.reserve))
+        await execution.ledger.record(_recorded(lease, cell, first, second, release=cell.reserve))
     return True
 
 
@@ -144,17 +178,25 @@ async def _record_unrenderable(execution: Execution, lease: Lease, cell: Unrende
 def _recorded(
     lease: Lease,
     cell: Cell,
-    answer: Answer,
-    *,
+    *answers: Answer,
     cached_cost: Decimal | None = None,
     release: Decimal | None = None,
 ) -> Recorded:
+    """What the calls of a cell come to: one answer, of two calls where a cascade went on."""
+    answer = answers[-1]
+    if cell.path is not None:
+        asked = cell.path.then if len(answers) > 1 else cell.path.first
+        assert asked is not None
+        name = asked.model.name
+        answer = replace(answer, routed_to=name) if answer.from_cache else cell.path.router.told(answers, name)
     return Recorded(
         key=cell.key,
         lease=lease,
         attempt=cell.attempt,
         answer=answer,
-        contaminated=not answer.from_cache and not same_model(answer.model_requested, answer.model_returned),
+        contaminated=any(
+            not each.from_cache and not same_model(each.model_requested, each.model_returned) for each in answers
+        ),
         cached_cost=cached_cost,
         prompt_hash=cell.prompt_hash,
         cache_key=cell.cache_key,
@@ -206,13 +248,15 @@ def _cell(execution: Execution, stored: StoredCase, key: CellKey, attempt: int) 
         messages = execution.render(key.variant, stored)
     except AssayError as problem:
         return Unrenderable(key, attempt, str(problem))
+    path = _path(execution, key.variant, stored)
+    asked = path.first if path is not None else SideSpec.of(variant)
     call = Call(
-        model=variant.model.name,
+        model=asked.model.name,
         messages=messages,
-        parameters=variant.parameters,
+        parameters=asked.parameters,
         output_schema=variant.prompt.output_schema,
         case_id=stored.case.id,
-        variant=variant.label,
+        variant=asked.label,
         repeat=key.repeat,
         expected=stored.case.expected,
     )
@@ -222,16 +266,39 @@ def _cell(execution: Execution, stored: StoredCase, key: CellKey, attempt: int) 
         call=call,
         attempt=attempt,
         prompt_hash=hashlib.blake2b(sent, digest_size=16).digest(),
-        cache_key=_cache_key(execution, key, call, sent),
-        reserve=execution.gateway.possible_cost(call),
+        cache_key=_cache_key(execution, asked.model, call, sent) if path is None or path.router.route.is_free else None,
+        reserve=_reserve(execution, call, path),
         tokens=len(sent) // CHARACTERS_A_TOKEN,
+        path=path,
     )
 
 
-def _cache_key(execution: Execution, key: CellKey, call: Call, sent: bytes) -> bytes | None:
+def _path(execution: Execution, variant: int, stored: StoredCase) -> Path | None:
+    router = execution.routers[variant]
+    if router is None:
+        return None
+    weak, strong = execution.run.variants[variant].sides
+    first = strong if router.first(stored.case) == "strong" else weak
+    return Path(router, first, strong if router.is_cascade else None)
+
+
+def _put_to(call: Call, side: SideSpec) -> Call:
+    """The same question to another model."""
+    return replace(call, model=side.model.name, parameters=side.parameters, variant=side.label)
+
+
+def _reserve(execution: Execution, call: Call, path: Path | None) -> Decimal | None:
+    """The most that a cell can cost: a cascade may make both calls, and its router may cost something itself."""
+    if path is None:
+        return execution.gateway.possible_cost(call)
+    calls = [call] if path.then is None else [call, _put_to(call, path.then)]
+    each = [execution.gateway.possible_cost(one) for one in calls]
+    return None if None in each else sum((most or Decimal(0) for most in each), path.router.route.cost_a_case)
+
+
+def _cache_key(execution: Execution, model: ModelSpec, call: Call, sent: bytes) -> bytes | None:
     """What has to be the same for an answer to be served again: model, endpoint, messages, parameters, output
     schema, output limit, and the repeat, because repeats are there to differ."""
-    model = execution.run.variants[key.variant].model
     if not (execution.run.use_cache and model.reuse_answers) or model.model.startswith(NOT_CACHED):
         return None
     question = [
@@ -240,7 +307,7 @@ def _cache_key(execution: Execution, key: CellKey, call: Call, sent: bytes) -> b
         model.max_output_tokens,
         call.parameters,
         call.output_schema,
-        key.repeat,
+        call.repeat,
     ]
     return hashlib.blake2b(orjson.dumps(question, option=orjson.OPT_SORT_KEYS) + b"\n" + sent, digest_size=32).digest()
 

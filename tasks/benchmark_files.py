@@ -24,7 +24,7 @@ from tasks.datasets import ENDINGS, Dataset, iter_cases, within
 from tasks.datasets import BadRow as Unusable
 from tasks.documents import parse_document, read_document, shown
 from tasks.settings import settings
-from tasks.suites import dataset_homes
+from tasks.suites import dataset_homes, with_policies
 
 K = TypeVar("K", bound=Hashable)
 BENCHMARK_FILE = "benchmark.yaml"
@@ -93,6 +93,7 @@ def load_benchmark(name: str) -> LoadedBenchmark:
     path = find_benchmark(name)
     document = read_document(path, "benchmark")
     spec = parse_document(document, BenchmarkSpec, "benchmark")
+    spec = spec.model_copy(update={"models": with_policies(spec.models, path.parent, document)})
     try:
         form = format_named(spec.format)
     except AssayError as problem:

@@ -324,8 +324,8 @@ def conclude_benchmark(run_id: UUID) -> BenchmarkResult:
         dataset_hash=dataset.content_hash,
         suite_hash=run.suite_hash,
         sample_data=dataset.sample_data,
-        simulated=any(variant.model.model.startswith("simulated/") for variant in run.variants),
-        recorded=all(variant.model.model.startswith("replay/") for variant in run.variants),
+        simulated=any(each.model.startswith("simulated/") for variant in run.variants for each in variant.asks),
+        recorded=all(each.model.startswith("replay/") for variant in run.variants for each in variant.asks),
     )
 
 
@@ -453,7 +453,7 @@ def _models(run: StoredRun, spec: BenchmarkSpec, scores: "Mapping[str, Floats]")
         binary = bool(np.isin(known, (0.0, 1.0)).all()) and spec.category == "accuracy"
         right = int(known.sum()) if binary else 0
         # How fast a recording is read says nothing of the model.
-        replayed = variant.model.model.startswith("replay/")
+        replayed = any(each.model.startswith("replay/") for each in variant.asks)
         took = [replace(each, queue_ms=None) if replayed else each for each in timed.get(number, [])]
         measured = latency(took, seconds=None if replayed else seconds)
         # Of what nothing was read from: calls that failed are no wrong answers.

@@ -132,7 +132,9 @@ def _result(connection: Connection, run: StoredRun, panel: Panel) -> RunResult:
             dataset=dataset.name,
             dataset_hash=dataset.content_hash,
             prompts={variant.prompt.label: variant.prompt.content_hash for variant in run.variants},
-            price_date=results.price_date(connection, [variant.model.model for variant in run.variants]),
+            price_date=results.price_date(
+                connection, [each.model for variant in run.variants for each in variant.asks]
+            ),
             seed=run.seed,
             platform=f"Python {platform.python_version()}, {platform.system()} {platform.machine()}",
         ),
@@ -170,6 +172,7 @@ class _Totals:
     answers: Mapping[int, AnswerTotals]
     errors: Mapping[int, dict[ErrorKind, int]]
     models: Mapping[int, dict[str, int]]
+    routed: Mapping[int, dict[str, int]]
     scorers: Mapping[int, list[results.ScorerTotals]]
     latencies: Mapping[int, Latency]
     repeats: int
@@ -181,6 +184,7 @@ class _Totals:
             results.answer_totals(connection, run.id, run.answers_of),
             results.errors_by_kind(connection, run.answers_of),
             results.models_returned(connection, run.answers_of),
+            results.routed_to(connection, run.answers_of),
             results.scorer_totals(connection, run.id),
             results.latencies(connection, run.answers_of),
             run.repeats,
@@ -202,7 +206,7 @@ def _variant(position: int, spec: VariantSpec, totals: _Totals) -> VariantResult
         prompt=f"{spec.prompt.name} {spec.prompt.version}",
         parameters=spec.parameters,
         gating=spec.gating,
-        simulated=spec.model.model.startswith("simulated/"),
+        simulated=any(each.model.startswith("simulated/") for each in spec.asks),
         verdicts=counts,
         blockers_failed=verdicts.blockers,
         pass_rate=wilson(counts["pass"], judged) if judged else None,
@@ -223,6 +227,7 @@ def _variant(position: int, spec: VariantSpec, totals: _Totals) -> VariantResult
         fallbacks=answers.fallbacks,
         retried=answers.retried,
         retried_score=answers.retried_score,
+        routed_to=totals.routed.get(position, {}),
     )
 
 

@@ -238,6 +238,11 @@ def _arm(connection: Connection, experiment: StoredExperiment, name: str, beneat
     if experiment.run_id is None:
         raise AssayError(f"experiment {experiment.name} has no run.")
     variant = next(each for each in run_of(connection, experiment.run_id).variants if each.label == arm.label)
+    if variant.sides:
+        raise AssayError(
+            f"{name} is a route between {' and '.join(side.model.name for side in variant.sides)}, and a bundle names "
+            "one model: build the route into your service, and deploy the models that it asks."
+        )
     return Bundle.read(
         {
             "prompt": f"{variant.prompt.name}@{variant.prompt.version}",

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from evaluations.errors import AssayError
 from evaluations.pricing import estimate_tokens
+from evaluations.routes import strong_share
 from evaluations.specs import SuiteSpec, VariantSpec
 from tasks.prompts import PromptError, PromptTemplate
 from tasks.store.answers import past_answers
@@ -88,7 +89,12 @@ def estimate(
 ) -> Estimated:
     """What the run will take. Raises AssayError when not one sampled case fits a prompt."""
     sample = sample_cases(connection, dataset_id, chosen, SAMPLE)
-    each = tuple(_of_variant(connection, suite, variant, sample, cases) for variant in variants)
+    each = tuple(
+        _of_route(connection, suite, variant, sample, cases)
+        if variant.sides
+        else _of_variant(connection, suite, variant, sample, cases)
+        for variant in variants
+    )
     priced = [one.cost for one in each if one.cost is not None]
     slots = max(1, suite.concurrency)
     return Estimated(
@@ -136,6 +142,44 @@ def _of_variant(
     )
 
 
+def _of_route(
+    connection: Connection, suite: SuiteSpec, variant: VariantSpec, sample: Sequence[StoredCase], cases: int
+) -> VariantEstimate:
+    """Of both models by the share of the sample that the rule sends to each.
+
+    A cascade always asks the cheap one, and the strong one from never to always: half of the time is taken.
+    """
+    route = variant.model.route
+    assert route is not None
+    weak, strong = (
+        _of_variant(
+            connection,
+            suite,
+            variant.model_copy(update={"model": side.model, "parameters": side.parameters, "sides": ()}),
+            sample,
+            cases,
+        )
+        for side in variant.sides
+    )
+    cascade = route.escalate_when is not None
+    share = strong_share(variant, [stored.case for stored in sample])
+    often = Range(0.0, 0.5, 1.0) if cascade else Range(share, share, share)
+    seldom = 1.0 if cascade else 1 - share
+    router = float(route.cost_a_case) * cases * suite.repeats
+    cost = None
+    if weak.cost is not None and strong.cost is not None:
+        cost = _added([_scaled(weak.cost, seldom), _times(strong.cost, often), Range(router, router, router)])
+    return VariantEstimate(
+        label=variant.label,
+        calls=round(weak.calls * seldom + strong.calls * often.high),
+        input_tokens=round(weak.input_tokens * seldom + strong.input_tokens * often.middle),
+        output_tokens=round(weak.output_tokens * seldom + strong.output_tokens * often.middle),
+        cost=cost,
+        seconds=_added([_scaled(weak.seconds, seldom), _times(strong.seconds, often)]),
+        from_history=weak.from_history and strong.from_history,
+    )
+
+
 def _prompt_tokens(variant: VariantSpec, sample: Sequence[StoredCase]) -> list[int]:
     template = PromptTemplate(variant.prompt)
     tokens, problem = [], None
@@ -164,7 +208,7 @@ def _history(connection: Connection, variant: VariantSpec) -> tuple[Range, Range
 
 
 def _is_recorded(variant: VariantSpec) -> bool:
-    return variant.model.model.startswith(("replay/", "simulated/"))
+    return all(model.model.startswith(("replay/", "simulated/")) for model in variant.asks)
 
 
 def _usd(price: Decimal, tokens: float) -> float:
@@ -173,6 +217,10 @@ def _usd(price: Decimal, tokens: float) -> float:
 
 def _scaled(one: Range, by: float) -> Range:
     return Range(one.low * by, one.middle * by, one.high * by)
+
+
+def _times(one: Range, by: Range) -> Range:
+    return Range(one.low * by.low, one.middle * by.middle, one.high * by.high)
 
 
 def _added(ranges: Sequence[Range]) -> Range:

@@ -14,6 +14,8 @@ from uuid import UUID
 
 from evaluations.answers import Answer
 from evaluations.errors import InfrastructureError
+from evaluations.routes import Router
+from evaluations.specs import VariantSpec
 from tasks.arrivals import Schedule
 from tasks.panel import Panel
 from tasks.prompts import PromptTemplate
@@ -38,6 +40,8 @@ class Execution:
     ledger: Ledger
     gateway: Gateway
     templates: Sequence[PromptTemplate]
+    routers: Sequence[Router | None]
+    """By variant: what chooses between its two models; None for a variant of one model."""
     panel: Panel
     stop: Stop
     slots: asyncio.Semaphore
@@ -71,6 +75,12 @@ class Execution:
             # The stop came between the commit and the call: nothing was sent, so nothing can have been billed.
             await self.ledger.withdraw(intent)
         return None
+
+    async def go_on(self, call: Call, queue_ms: float) -> Answer | None:
+        """The second call of a cascade, under the intent of its first one; None when the run is to stop. What the first
+        one may have cost is then at risk, as with any call that nobody finished."""
+        answer = await self.gateway.answer(call, queue_ms=queue_ms)
+        return None if answer.error == "interrupted" else answer
 
     def _mark_open(self) -> None:
         """Say that the current asyncio task has a call under way, so that a stop lets it finish."""
@@ -146,6 +156,7 @@ async def executing(run_id: UUID) -> AsyncIterator[Execution]:
                 ledger=ledger,
                 gateway=gateway,
                 templates=[PromptTemplate(variant.prompt) for variant in run.variants],
+                routers=[_router(variant) for variant in run.variants],
                 panel=Panel(run.suite, run.folder_path),
                 stop=stop,
                 slots=asyncio.Semaphore(run.suite.concurrency),
@@ -169,6 +180,10 @@ async def executing(run_id: UUID) -> AsyncIterator[Execution]:
                     watcher.cancel()
                 await asyncio.gather(*watchers, return_exceptions=True)
                 await gateway.close()
+
+
+def _router(variant: VariantSpec) -> Router | None:
+    return None if variant.model.route is None else Router.of(variant.model.route)
 
 
 async def _stay_alive(execution: Execution, lease_seconds: float) -> None:

@@ -1,8 +1,10 @@
 """Routing: whether a cheap model should answer first, judged on cases that had no part in learning the rule."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from evaluations.errors import AssayError
 from evaluations.recommending.evidence import Evidence, NoIncumbentData, PriceMissing
@@ -11,14 +13,19 @@ from evaluations.recommending.routing import (
     LEAST_CASES,
     Routed,
     RoutedCases,
+    RoutingRule,
+    category_of,
     learned,
     recommend_routing,
     routed,
     simplest,
+    text_of,
 )
 from evaluations.recommending.routing import (
     Known as Features,
 )
+from evaluations.routes import NothingToRoute, spec_of
+from evaluations.specs import ROUTED
 from evaluations.wording import count
 from tasks.recommendation_evidence import METRIC, Known, Measured, known_of
 from tasks.recommending import SEED, today
@@ -29,9 +36,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CATEGORIES = ("category", "topic", "intent", "subject")
-"""Fields of a case that say what it is about, the first there is."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingFound:
@@ -40,6 +44,8 @@ class RoutingFound:
     weak: str
     strong: str
     learner: str
+    rule: Mapping[str, Any] | None
+    """As a suite's route takes it; None where it sends every case to the same model."""
     held_out: Routed
     recommendation: Recommendation | None
     """None: it is not shown to be above the line between both models, or surely saves nothing."""
@@ -67,10 +73,7 @@ def advise_routing(
     weak, strong = _pair(known.measured, known)
     months = known.workload(requests)
     found = RoutedCases(
-        known=Features.of(
-            ["\n".join(str(value) for value in case.inputs.values()) for case in cases],
-            [next((str(case.metadata[name]) for name in CATEGORIES if name in case.metadata), "") for case in cases],
-        ),
+        known=Features.of(list(map(text_of, cases)), list(map(category_of, cases))),
         weak=weak.values[METRIC],
         strong=strong.values[METRIC],
         weak_cost=_costs(weak),
@@ -97,10 +100,36 @@ def advise_routing(
         weak=weak.model,
         strong=strong.model,
         learner=learner,
+        rule=_as_given(rule),
         held_out=held_out,
         recommendation=recommend_routing(rule, held_out, months, cost, weak=weak.model, strong=strong.model),
         sample_data=known.sample_data,
     )
+
+
+def save_policy(found: RoutingFound, path: Path) -> None:
+    """Write a rule as a suite's route takes it.
+
+    Raises AssayError where there is nothing to route, or nowhere to write it.
+    """
+    import json
+
+    if found.rule is None:
+        raise AssayError(
+            f"a rule by {found.learner} sends every case to the same model, so there is no policy to save; "
+            "another --loss may leave one."
+        )
+    try:
+        path.write_text(json.dumps(found.rule, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as problem:
+        raise AssayError(f"the policy cannot be written to {path}: {problem.strerror}.") from None
+
+
+def _as_given(rule: RoutingRule) -> Mapping[str, Any] | None:
+    try:
+        return spec_of(rule).model_dump(mode="json", exclude_defaults=True)
+    except NothingToRoute:
+        return None
 
 
 def _pair(measured: Measured, known: Known) -> tuple[Evidence, Evidence]:
@@ -109,7 +138,7 @@ def _pair(measured: Measured, known: Known) -> tuple[Evidence, Evidence]:
         each
         for each in measured.bench.evidence
         if each.cost_per_request is not None and each.level(METRIC) is not None
-        and not measured.bench.offer(each.model).retired
+        and not measured.bench.offer(each.model).retired and not each.model.startswith(ROUTED)
     ]  # fmt: skip
     if len(priced) < 2:
         raise PriceMissing(f"routing takes two measured models with a price; {known.feature} has {len(priced)}.")

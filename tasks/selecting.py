@@ -33,6 +33,7 @@ from evaluations.selection import (
     select_model,
 )
 from evaluations.selection_specs import PolicySpec
+from evaluations.specs import ROUTED
 from reports.files import jsonable
 from tasks import costing
 from tasks.case_sources import sources_of_table
@@ -377,8 +378,11 @@ def _least(*limits: Decimal | None) -> Decimal | None:
 
 
 def _table(seats: Sequence[Seat]) -> Shared:
-    """The cases that the most models answered, the latest of several: by model id."""
-    tables = model_runs.tables_of_models(seats)
+    """The cases that the most models answered, the latest of several: by model id.
+
+    A route is none of them: a flag names one model.
+    """
+    tables = model_runs.tables_of_models(seat for seat in seats if not seat.model.startswith(ROUTED))
     return max(tables, key=lambda table: (len(table), max(seat.at for seat in table.values())), default={})
 
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -37,6 +37,7 @@ from evaluations.specs import (
     ContractSpec,
     ModelSpec,
     PromptSpec,
+    RoutingPolicySpec,
     ScorerSpec,
     SuiteSpec,
     VariantSpec,
@@ -48,6 +49,8 @@ from tasks.documents import Document, parse_document, read_document, sentence, s
 from tasks.prompts import load_prompt
 
 SUITE_FILE = "suite.yaml"
+Called = TypeVar("Called", bound=ModelSpec)
+RULES = ("StrongWhenSpec", "EscalateWhenSpec")
 SCHEMA_FOLDER = Path(__file__).parents[1] / "schemas"
 
 
@@ -91,6 +94,7 @@ def load_suite(
     document = read_document(path, "suite")
     spec = parse_document(document, SuiteSpec, "suite")
     root = root_of(path)
+    spec = spec.model_copy(update={"models": with_policies(spec.models, root, document)})
     asked = _asked(spec, models, repeats, max_cost, max_time, concurrency)
     _check_scorers(spec, document)
     dataset = _placed(document, ("dataset",), lambda: _folder(root, path.parent, spec.dataset))
@@ -121,6 +125,28 @@ def load_suite(
         variants=kept,
         content_hash=suite_hash(asked, kept),
     )
+
+
+def with_policies(models: Sequence[Called], root: Path, document: Document) -> tuple[Called, ...]:
+    """The models of a file, the routing policies that it names by file read in. Raises AssayError with the place."""
+
+    def read(number: int, model: Called) -> Called:
+        route = model.route
+        if route is None or not isinstance(route.policy, str):
+            return model
+        file = route.policy
+        policy = _placed(
+            document,
+            ("models", number, "route", "policy"),
+            lambda: parse_document(
+                read_document(within(root, document.path.parent, file, kind="routing policy"), "routing policy"),
+                RoutingPolicySpec,
+                "routing policy",
+            ),
+        )
+        return model.model_copy(update={"route": route.model_copy(update={"policy": policy})})
+
+    return tuple(read(number, model) for number, model in enumerate(models))
 
 
 def _prompt(root: Path, folder: Path, named: str) -> PromptSpec:
@@ -253,6 +279,7 @@ def _still_needed(spec: SuiteSpec, chosen: Sequence[ModelSpec]) -> tuple[ModelSp
     kept = {model.name for model in spec.other_models}
     kept |= {str(value) for scorer in spec.scorers for value in scorer.settings.values() if isinstance(value, str)}
     kept |= {label for model in chosen for label in model.fallbacks}
+    kept |= {label for model in chosen if model.route for label in (model.route.weak, model.route.strong)}
     while more := {label for model in left if model.name in kept for label in model.fallbacks} - kept:
         kept |= more
     return tuple(model for model in left if model.name in kept)
@@ -333,7 +360,7 @@ def schemas() -> Mapping[str, dict[str, Any]]:
     }
     _allow(suite, "max_time", {"type": "string"})
     _allow(suite["$defs"]["ModelSpec"], "timeout_s", {"type": "string"})
-    for owner in (suite, suite["$defs"]["ModelSpec"]):
+    for owner in (suite, *(suite["$defs"][name] for name in ("ModelSpec", *RULES))):
         _allow_single(owner)
     suite["$defs"]["ModelSpec"]["required"] = ["model"]
     prompt = _closed(PromptSpec.model_json_schema())
@@ -359,6 +386,7 @@ def schemas() -> Mapping[str, dict[str, Any]]:
     _allow(benchmark, "max_time", text)
     for kind in ("ModelSpec", "BenchmarkModelSpec"):
         _allow(benchmark["$defs"][kind], "timeout_s", text)
+    for kind in ("ModelSpec", "BenchmarkModelSpec", *RULES):
         _allow_single(benchmark["$defs"][kind])
     _allow_single(benchmark)
     benchmark["$defs"]["ModelSpec"]["required"] = ["model"]

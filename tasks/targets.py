@@ -7,8 +7,9 @@ from tasks.providers.base import Target
 
 
 def targets_of(suite: SuiteSpec) -> Mapping[str, Target]:
-    """Every model that a suite may call, by label: those that answer, judges and fallbacks."""
-    return {model.name: _target(model, suite.concurrency) for model in (*suite.models, *suite.other_models)}
+    """Every model that a suite may call, by label: those that answer, judges and fallbacks. A route calls others."""
+    models = (model for model in (*suite.models, *suite.other_models) if model.route is None)
+    return {model.name: _target(model, suite.concurrency) for model in models}
 
 
 def _target(model: ModelSpec, concurrency: int) -> Target:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from math import log1p
 from typing import TYPE_CHECKING, Final, Protocol
 
+from evaluations.cases import Case
 from evaluations.errors import AssayError
 from evaluations.estimates import Estimate
 from evaluations.recommending.evidence import Workload
@@ -45,6 +46,19 @@ _NEGATION: Final = re.compile(r"\b(?:not|except|never|no|none|false|incorrect)\b
 
 
 # What is known before the call
+
+CATEGORIES: Final = ("category", "topic", "intent", "subject")
+"""Fields of a case that say what it is about, the first there is."""
+
+
+def category_of(case: Case) -> str:
+    """What a case is about; "" where it does not say."""
+    return next((str(case.metadata[name]) for name in CATEGORIES if name in case.metadata), "")
+
+
+def text_of(case: Case) -> str:
+    """All that a case asks, without the prompt around it."""
+    return "\n".join(str(value) for value in case.inputs.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -373,5 +373,10 @@ class Telling:
 
 
 def _effort(current: str, recommended: str) -> Effort:
-    """Another name at the same provider is easy; another provider brings its key, limits and terms."""
+    """Another name at the same provider is easy; another provider brings its key, limits and terms.
+
+    A route has to be built.
+    """
+    if recommended.startswith("routed/"):
+        return "complex"
     return "easy" if current.partition("/")[0] == recommended.partition("/")[0] else "moderate"

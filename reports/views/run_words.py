@@ -334,6 +334,10 @@ def risks(result: RunResult) -> tuple[str, ...]:
         where = f"{_on(result, {label: each.total() for label, each in failed.items()})} ({said})"
         where = where.replace(") (", "; ")  # one pair of brackets says both
         found.append(f"{count(total, 'call')} failed{where} and {'is' if total == 1 else 'are'} in no mean.")
+    for variant in variants:
+        if variant.routed_to:
+            shares = ", ".join(f"{one_line(name, 40)} {count(number)}" for name, number in variant.routed_to.items())
+            found.append(f"{one_line(variant.label, 40)} is a route; who answered: {shares}.")
     for field, words in (
         ("contaminated", "came from another model than the one asked"),
         ("fallbacks", "came from a declared fallback, in no comparison"),

@@ -74,7 +74,7 @@ class StoredReply:
 _ANSWER = """a.id, a.position, a.variant, a.repeat, a.text, a.error_type, a.error_message, a.input_tokens,
     a.cached_tokens, a.cache_write_tokens, a.output_tokens, a.reasoning_tokens, a.usage_known, a.cost, a.latency_ms,
     a.queue_ms, a.first_token_ms, a.model_returned, a.finish_reason, a.tries, a.from_cache, a.fallback_model,
-    a.simulated, a.contaminated"""
+    a.routed_to, a.simulated, a.contaminated"""
 
 
 def answered_keys(connection: Connection, run_id: UUID, first: int, last: int) -> set[CellKey]:
@@ -149,6 +149,7 @@ def stored_answer(row: Row[Any]) -> StoredAnswer:
             tries=row.tries,
             from_cache=row.from_cache,
             fallback_model=row.fallback_model,
+            routed_to=row.routed_to,
             simulated=row.simulated,
         ),
         contaminated=row.contaminated,

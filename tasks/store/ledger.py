@@ -115,19 +115,19 @@ arrived AS MATERIALIZED (
     SELECT a.* FROM json_to_recordset(%(answers)s::json) AS a(
         n int, shard int, fence bigint, position int, variant int, repeat int, attempt int, usage_known bool,
         cached_cost numeric, queue_ms float8, first_token_ms float8, finish_reason text, tries int, from_cache bool,
-        fallback_model text, contaminated bool, simulated bool, prompt_hash text, cache_key text, raw jsonb,
-        release numeric, {_ANSWER_COLUMNS})
+        fallback_model text, routed_to text, contaminated bool, simulated bool, prompt_hash text, cache_key text,
+        raw jsonb, release numeric, {_ANSWER_COLUMNS})
     JOIN held USING (shard, fence)
 ),
 written AS (
     INSERT INTO answers (run_id, position, variant, repeat, attempt, status, error_type, error_message, text,
         input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_known, cost,
         cached_cost, latency_ms, queue_ms, first_token_ms, model_returned, finish_reason, tries, from_cache,
-        fallback_model, contaminated, simulated, prompt_hash, cache_key, raw)
+        fallback_model, routed_to, contaminated, simulated, prompt_hash, cache_key, raw)
     SELECT %(run)s, position, variant, repeat, attempt, status, error_type, error_message, text,
         input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens, usage_known, cost,
         cached_cost, latency_ms, queue_ms, first_token_ms, model_returned, finish_reason, tries, from_cache,
-        fallback_model, contaminated, simulated, decode(prompt_hash, 'hex'), decode(cache_key, 'hex'), raw
+        fallback_model, routed_to, contaminated, simulated, decode(prompt_hash, 'hex'), decode(cache_key, 'hex'), raw
     FROM arrived
     ON CONFLICT (run_id, position, variant, repeat) WHERE NOT superseded DO NOTHING
     RETURNING id, position, variant, repeat
@@ -324,6 +324,7 @@ class Ledger:
                 "tries": answer.tries,
                 "from_cache": answer.from_cache,
                 "fallback_model": answer.fallback_model,
+                "routed_to": answer.routed_to,
                 "contaminated": recorded.contaminated,
                 "simulated": answer.simulated,
                 "prompt_hash": recorded.prompt_hash and recorded.prompt_hash.hex(),

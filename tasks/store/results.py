@@ -168,6 +168,20 @@ def models_returned(connection: Connection, answers_of: UUID) -> dict[int, dict[
     return counts
 
 
+def routed_to(connection: Connection, answers_of: UUID) -> dict[int, dict[str, int]]:
+    """By the position of a routed variant: how many answers each of its models gave, the most first."""
+    counts: dict[int, dict[str, int]] = {}
+    for variant, name, count in connection.execute(
+        text("""
+            SELECT variant, routed_to, count(*) FROM answers
+            WHERE run_id = :run AND NOT superseded AND routed_to IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 2
+        """),
+        {"run": answers_of},
+    ):
+        counts.setdefault(variant, {})[name] = count
+    return counts
+
+
 def scorer_totals(connection: Connection, run_id: UUID) -> dict[int, list[ScorerTotals]]:
     """By variant position, gravest severity first."""
     totals: dict[int, list[ScorerTotals]] = {}

@@ -399,6 +399,8 @@ class AnswerRow(Base):
     tries: Mapped[small]
     from_cache: Mapped[bool]
     fallback_model: Mapped[str | None]
+    routed_to: Mapped[str | None]
+    """Label of the model that answered, where a route chose it; cost and latency hold the whole way to it."""
     contaminated: Mapped[bool]
     """Another model answered than the one that was asked for."""
     simulated: Mapped[bool]

@@ -27,6 +27,7 @@ KNOWN: tuple[str, ...] = (
     "0024",
     "0025",
     "0026",
+    "0027",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
