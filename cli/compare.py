@@ -64,6 +64,7 @@ def _as_table(found: "ModelComparison") -> str:
             f"{_said(side.speed, duration):>10}{_said(side.reliability, percent):>10}{cost or '-':>11}"
             f"{_month(side):>10}  {standings[side.name]}"
         )
+        told += [f"  a month: {note}" for note in (side.month.notes if side.month else ())]
     for pairing in found.boards["pass_rate"].pairings[:12] if "pass_rate" in found.boards else ():
         p = "" if pairing.adjusted_p is None else f" (p = {pairing.adjusted_p:.3g} by Holm, n = {pairing.n})"
         if pairing.ahead is None:
@@ -89,6 +90,7 @@ def _catalogue(found: "ModelComparison") -> "Iterator[str]":
         prices = side.per_thousand_tokens() or (None, None)
         yield f"{side.name[:35]:<36}{_columns((*map(_dollars, prices), *map(_number, tokens), _month(side)))}  {life}"
         yield from (f"  {line}" for line in _known_of(side))
+        yield from (f"  a month: {note}" for note in (side.month.notes if side.month else ()))
 
 
 def _columns(cells: "Sequence[str]") -> str:

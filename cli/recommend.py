@@ -260,6 +260,7 @@ def everything(feature: str | None, margin: float, after_days: int) -> None:
     import asyncio
 
     from cli.run import use_prefect
+    from tasks.recommendation_lists import listed
     from tasks.recommending import check_feature
 
     check_feature(feature)
@@ -267,6 +268,9 @@ def everything(feature: str | None, margin: float, after_days: int) -> None:
     from flows.recommendation import recommendation
 
     click.echo(asyncio.run(recommendation(feature=feature or "", margin=margin, after_days=after_days)))
+    _, decided = listed(None, None, "open")
+    if decided.of_bill is not None and decided.of_bill.changes:
+        click.echo(f"What is open would save {decided.of_bill.text}.")
     click.echo("See them: assay recommendations list")
 
 

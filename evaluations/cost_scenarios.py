@@ -24,6 +24,15 @@ FEWEST_DAYS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """Requests whose prompts are so long that the same price tiers hold for all of them."""
+
+    requests: int
+    tokens: Mapping[TokenClass, int]
+    """Sums by class."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DayUse:
     """What the requests of one day took."""
 
@@ -33,6 +42,17 @@ class DayUse:
     """Of these, requests whose tokens nobody reported; they are taken to be like the others."""
     tokens: Mapping[TokenClass, int] = field(default_factory=dict)
     """Sums by class, of the requests that are known: what failed included, for it is billed."""
+    bands: tuple[Band, ...] = ()
+    """The same by the length of prompts, where prices ask for it; empty: nobody knows how long single prompts were."""
+
+    @property
+    def known(self) -> int:
+        return self.requests - self.unknown
+
+    @property
+    def parts(self) -> tuple[Band, ...]:
+        """Its known requests, those of one price tier together; all of them together where lengths are not known."""
+        return self.bands or ((Band(requests=self.known, tokens=self.tokens),) if self.known else ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +71,20 @@ class Workload:
     def prompt_tokens(self) -> Decimal:
         return sum((count for name, count in self.per_unit.items() if name in PROMPT_CLASSES), Decimal(0))
 
+    @property
+    def parts(self) -> tuple[tuple[Decimal, Tokens], ...]:
+        """Shares of the units, each with the average tokens of its units: a price tier holds for the whole of one."""
+        if not any(day.bands for day in self.days):
+            return ((Decimal(1), self.per_unit),)
+        found = [part for day in self.days for part in day.parts]
+        requests = sum(part.requests for part in found)
+        return tuple((Decimal(part.requests) / requests, _each(part)) for part in found if part.requests)
+
+    @property
+    def by_average(self) -> int:
+        """Days whose requests are known by their sums alone, so that tiers are those of their average prompt."""
+        return sum(bool(day.known) and not day.bands for day in self.days)
+
 
 def measured(days: Sequence[DayUse], units: Decimal | None = None) -> Workload:
     """The workload of some days; with `units`, of a month with so many of the same kind.
@@ -59,7 +93,7 @@ def measured(days: Sequence[DayUse], units: Decimal | None = None) -> Workload:
     """
     if len(days) < FEWEST_DAYS:
         raise AssayError(f"{len(days)} day is too little to tell a month from; take {FEWEST_DAYS} or more.")
-    known = sum(day.requests - day.unknown for day in days)
+    known = sum(day.known for day in days)
     if not known:
         raise AssayError("no request of these days has known tokens; state a unit by --input-tokens and --units.")
     sums: dict[TokenClass, int] = {}
@@ -173,7 +207,7 @@ def monthly_cost(work: Workload, offer: Offer, terms: Terms | None = None) -> Mo
     """
     terms = terms or Terms()
     tokens = bought(work.per_unit, terms)
-    unit = _unit_cost(tokens, offer, terms)
+    unit = _mean_cost(work.parts, offer, terms)
     if unit is None:
         return MonthlyCost(
             model=offer.model, units=work.units, unit=None, fixed=offer.fixed, month=None, days=len(work.days),
@@ -196,6 +230,38 @@ def monthly_cost(work: Workload, offer: Offer, terms: Terms | None = None) -> Mo
     )
 
 
+def unit_cost(work: Workload, prices: Prices | None) -> Decimal | None:
+    """What a unit costs on average at these prices, each by the tier of its prompt; None where one is missing."""
+    return None if prices is None else _mean_cost(work.parts, Offer(model=prices.model, standard=prices), Terms())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitParts:
+    """What a unit costs on average, in US dollars."""
+
+    prompt: Decimal
+    reply: Decimal
+    fee: Decimal
+    """That is asked for each request, whatever its length."""
+
+
+def unit_parts(work: Workload, prices: Prices | None) -> UnitParts | None:
+    """As `unit_cost`, the prompt and the reply apart."""
+    prompt = reply = fee = Decimal(0)
+    for share, tokens in work.parts:
+        found = costs(tokens, prices)
+        if found is None:
+            return None
+        for name, cost in found.items():
+            if name in PROMPT_CLASSES:
+                prompt += share * cost
+            elif name == "request":
+                fee += share * cost
+            else:
+                reply += share * cost
+    return UnitParts(prompt=prompt, reply=reply, fee=fee)
+
+
 def bought(tokens: Tokens, terms: Terms) -> dict[TokenClass, Decimal]:
     """The tokens of a unit, with a stated share of its prompt's text read from the cache and nothing written to it."""
     found = dict(tokens)
@@ -204,6 +270,22 @@ def bought(tokens: Tokens, terms: Terms) -> dict[TokenClass, Decimal]:
     text: tuple[TokenClass, ...] = ("input", "cached", "cache_write", "cache_write_1h")
     prompt = sum((found.pop(name, Decimal(0)) for name in text), Decimal(0))
     return found | {"input": prompt * (1 - terms.cached_share), "cached": prompt * terms.cached_share}
+
+
+def _each(part: Band) -> dict[TokenClass, Decimal]:
+    """The average tokens of one of its requests."""
+    return {name: Decimal(count) / part.requests for name, count in part.tokens.items() if count}
+
+
+def _mean_cost(parts: Sequence[tuple[Decimal, Tokens]], offer: Offer, terms: Terms) -> Decimal | None:
+    """What a unit costs on average, each part by the tier that holds for its prompts; None where a price is missing."""
+    found = Decimal(0)
+    for share, tokens in parts:
+        unit = _unit_cost(bought(tokens, terms), offer, terms)
+        if unit is None:
+            return None
+        found += share * unit
+    return found
 
 
 def _unit_cost(tokens: Tokens, offer: Offer, terms: Terms) -> Decimal | None:
@@ -229,9 +311,21 @@ def _notes(work: Workload, offer: Offer, terms: Terms) -> tuple[str, ...]:
         notes.append("no batch price: taken at the standard one")
     if terms.cached_share and offer.standard is not None and "cached" not in offer.standard.by_class:
         notes.append("no price for cached tokens: taken as input")
+    if _tiered(offer):
+        if not work.days:
+            notes.append("prices rise with the length of a prompt: taken are those of the stated unit")
+        elif work.by_average:
+            notes.append(
+                f"prices rise with the length of a prompt: of {work.by_average:,} of {len(work.days):,} days only the "
+                "average prompt is known, and its price is taken"
+            )
     if unknown := sum(day.unknown for day in work.days):
         notes.append(f"{unknown:,} requests with unknown tokens: taken to be like the others")
     return tuple(notes)
+
+
+def _tiered(offer: Offer) -> bool:
+    return any(prices is not None and prices.starts for prices in (offer.standard, offer.batch))
 
 
 def _spread(work: Workload, offer: Offer, terms: Terms, unit: Decimal) -> Decimal:
@@ -253,10 +347,10 @@ def _spread(work: Workload, offer: Offer, terms: Terms, unit: Decimal) -> Decima
 
 
 def _day_cost(day: DayUse, offer: Offer, terms: Terms, unit: Decimal) -> Decimal:
-    known = day.requests - day.unknown
-    if not known:
+    if not day.known:
         return unit * day.requests
-    found = _unit_cost(bought({name: Decimal(n) / known for name, n in day.tokens.items()}, terms), offer, terms)
+    parts = [(Decimal(part.requests) / day.known, _each(part)) for part in day.parts]
+    found = _mean_cost(parts, offer, terms)
     return (unit if found is None else found) * day.requests
 
 

@@ -210,6 +210,11 @@ class Prices:
     """For each class with a price its tiers, (start, price), ascending; a base price starts at -1."""
     service: Service = "standard"
 
+    @property
+    def starts(self) -> frozenset[int]:
+        """The lengths of a prompt, in tokens, above which another price holds."""
+        return frozenset(start for tiers in self.by_class.values() for start, _ in tiers if start >= 0)
+
     def per_token(self, token_class: TokenClass, prompt_tokens: int | Decimal = 0) -> Decimal | None:
         """The price of a token of this class in a call with a prompt of that length; None when unknown."""
         wanted: TokenClass | None = token_class

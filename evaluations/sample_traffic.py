@@ -5,7 +5,7 @@ rolled back, and a live experiment whose lift is known: what a report or an aler
 Nothing of it is about real people or real bills, and every request says so.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -43,7 +43,7 @@ class Profile:
     output_tokens: float
     latency_ms: float
     cached_share: float = 0.0
-    """Of the prompt: its beginning is the same in every request, so that the provider's cache could have it."""
+    """Of the median prompt: its beginning is the same in every request, so that the provider's cache could have it."""
     read_rate: float = 0.4
     """Of the requests, those that do read it from there."""
     error_rate: float = 0.01
@@ -51,6 +51,11 @@ class Profile:
     """Mean judged quality in [0, 1], of the third of the requests that is judged."""
     resolved: float | None = None
     """Share of the conversations that end resolved, for features that have conversations."""
+
+    @property
+    def beginning(self) -> int:
+        """Tokens at the beginning of every prompt that are the same: instructions, examples, tools."""
+        return round(self.input_tokens * self.cached_share)
 
 
 PROFILES = (
@@ -65,7 +70,8 @@ PROFILES = (
         input_tokens=1400,
         output_tokens=220,
         latency_ms=1300,
-        cached_share=0.6,
+        cached_share=0.75,
+        read_rate=0.05,
         quality=0.88,
         resolved=0.62,
     ),
@@ -189,18 +195,32 @@ class SampleTraffic:
         }
 
     def _caching(self, profile: Profile) -> dict[str, Any]:
-        """What the cache had of a feature's prompts, and what it could have had if every request had read from it."""
+        """What the cache had of a feature's prompts, and what it could have had: if every request had read from it, or
+        every one that a cache of an hour's memory would still have known."""
         mine = [each for each in self.requests if each["feature"] == profile.feature]
         prompts = [each["input_tokens"] + each["cached_tokens"] for each in mine]
         return {
             "feature": profile.feature,
-            "shared_beginning": profile.cached_share,
+            "shared_beginning_tokens": profile.beginning,
             "read_by": profile.read_rate,
             "prompt_tokens": sum(prompts),
             "cached_tokens": sum(each["cached_tokens"] for each in mine),
-            "cacheable_tokens": sum(int(prompt * profile.cached_share) for prompt in prompts),
+            "cacheable_tokens": len(mine) * profile.beginning,
+            "cacheable_within_an_hour_tokens": sum(_within_an_hour(mine)) * profile.beginning,
             "output_tokens": sum(each["output_tokens"] for each in mine),
         }
+
+
+def _within_an_hour(requests: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Which requests, in order of time, begin as one within the hour before them did, or did read from the cache."""
+    last: dict[str, datetime] = {}
+    found = []
+    for each in requests:
+        at = datetime.fromisoformat(each["at"])
+        before = last.get(each["prompt_version"])
+        found.append(each["cached_tokens"] > 0 or (before is not None and at - before <= timedelta(hours=1)))
+        last[each["prompt_version"]] = at
+    return found
 
 
 def sample_traffic(first_day: date, *, days: int = 30, seed: int = 7, scale: float = 1.0) -> SampleTraffic:
@@ -379,9 +399,9 @@ def _tokens(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Tokens of the prompt, those of them that were cached, and of the reply; shape (n,) each."""
     longer = np.maximum(1.0, _effect(mine, "cost spike", "input_tokens_times", n))
-    prompt = np.ceil(profile.input_tokens * longer * random.lognormal(0, 0.35, n)).astype(np.int64)
-    hit = random.random(n) < profile.read_rate
-    cached = np.where(hit, np.floor(prompt * profile.cached_share), 0).astype(np.int64)
+    own = (profile.input_tokens - profile.beginning) * random.lognormal(0, 0.35, n)
+    prompt = np.ceil(longer * (profile.beginning + own)).astype(np.int64)
+    cached = np.where(random.random(n) < profile.read_rate, profile.beginning, 0).astype(np.int64)
     return prompt, cached, np.ceil(profile.output_tokens * random.lognormal(0, 0.5, n)).astype(np.int64)
 
 

@@ -23,6 +23,7 @@ def recommendation_files(found: Standing) -> Iterable[tuple[str, Iterable[str]]]
         "per": "month",
         "answers": jsonable(found.answers),
         "recommendations": jsonable(found.recommendations),
+        "of_bill": jsonable(found.of_bill),
         "ledger": jsonable(found.ledger),
         "adoption": jsonable(found.adoption),
     }

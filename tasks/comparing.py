@@ -212,7 +212,8 @@ def _traffic(
         return {}, f"{wanted} has no requests that are rolled up" if wanted else "", {}
     try:
         first, last = costing.window(connection, None, None)
-        work = measured(model_use.daily_use(connection, features, first, last))
+        starts = costing.tier_starts(costing.offer_of(book, model, on) for model in ids)
+        work = measured(model_use.daily_use(connection, features, first, last, starts=starts))
     except AssayError as problem:
         return {}, str(problem), {}
     zone = rollups.timezone_of(connection)

@@ -1,6 +1,6 @@
 """What a month would cost on each of some models: finds the work, the prices and the names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -76,11 +76,13 @@ def cost_of(asked: CostQuestion) -> Costing:
         if asked.unit is not None:
             if not asked.models:
                 raise AssayError("a stated unit says nothing about models; name them: `assay cost MODEL MODEL …`.")
-            work, first, last, sample = asked.unit, None, None, False
+            work: Workload | None = asked.unit
+            first = last = None
+            sample = False
         else:
             check_features(connection, asked.features)
             first, last = window(connection, asked.first, asked.last)
-            work = measured(model_use.daily_use(connection, asked.features, first, last), asked.units)
+            work = None
             fresh = facts.freshness(connection, first, last)
             sample = fresh is not None and fresh.sample != "none"
         names = asked.models or tuple(model_use.models_used(connection, asked.features, first or on, last or on))
@@ -88,11 +90,14 @@ def cost_of(asked: CostQuestion) -> Costing:
             raise AssayError(f"a fixed cost is stated for {strange[0]}, which is not compared: {', '.join(names)}.")
         known_models(connection, names)
         book = prices.price_book(connection, names)
+        offers = [offer_of(book, name, on, asked.fixed.get(name, Decimal(0))) for name in names]
+        if work is None:
+            assert first is not None
+            assert last is not None
+            days = model_use.daily_use(connection, asked.features, first, last, starts=tier_starts(offers))
+            work = measured(days, asked.units)
     months = sorted(
-        (
-            monthly_cost(work, offer_of(book, name, on, asked.fixed.get(name, Decimal(0))), asked.terms)
-            for name in names
-        ),
+        (monthly_cost(work, offer, asked.terms) for offer in offers),
         key=lambda each: (each.month is None, each.month or Decimal(0), each.model),
     )
     return Costing(
@@ -116,6 +121,12 @@ def offer_of(book: PriceBook, model: str, on: date, fixed: Decimal = Decimal(0))
         batch=book.prices_of(model, on, service="batch"),
         fixed=fixed,
     )
+
+
+def tier_starts(offers: Iterable[Offer]) -> frozenset[int]:
+    """The lengths of a prompt above which any of them asks another price."""
+    every = [prices for offer in offers for prices in (offer.standard, offer.batch) if prices is not None]
+    return frozenset[int]().union(*(prices.starts for prices in every))
 
 
 def window(connection: Connection, first: date | None, last: date | None) -> tuple[date, date]:

@@ -4,11 +4,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from evaluations.errors import AssayError
+from evaluations.pricing import same_model
 from evaluations.recommending.candidates import cost_ratio
-from evaluations.recommending.evidence import Evidence, NoIncumbentData, NothingFeasible, PriceMissing, Workload
+from evaluations.recommending.evidence import (
+    Bench,
+    Evidence,
+    NoIncumbentData,
+    NothingFeasible,
+    PriceMissing,
+    Workload,
+)
 from evaluations.recommending.mixes import Goal, Mix, MixFeature, Option, frontier, optimal_mix
 from evaluations.statistics.means import mean_interval
-from tasks.recommendation_evidence import METRIC, Known, known_of
+from tasks.recommendation_evidence import METRIC, Known, Production, known_of
 from tasks.recommending import every_feature, today
 from tasks.store.database import transaction
 
@@ -71,14 +79,15 @@ def _mix_feature(known: Known, asked: MixQuestion) -> MixFeature:
     if known.measured is None:
         raise NoIncumbentData("no models answered the same cases; `assay run SUITE -m MODEL -m MODEL`.")
     month, bench = known.workload(asked.requests), known.measured.bench
-    reference = next((each for each in bench.evidence if each.model == known.incumbent), None)
+    billed = None if asked.requests is not None else _billed(known.production, bench)
     options = [
         option
         for each in bench.evidence
-        if not bench.offer(each.model).retired and (option := _option(each, reference, month)) is not None
+        if not bench.offer(each.model).retired and (option := _option(each, billed, month)) is not None
     ]
     if not options:
         raise PriceMissing(f"no measured model of {known.feature} has a price; `assay prices`.")
+    served = [] if billed is None else [each.model for each in billed.production.served]
     return MixFeature(
         name=known.feature,
         options=tuple(options),
@@ -86,21 +95,46 @@ def _mix_feature(known: Known, asked: MixQuestion) -> MixFeature:
         quality_floor=asked.feature_floor,
         p95_limit_ms=asked.p95_ms,
         current=known.incumbent,
+        current_cost=None if billed is None else billed.production.bill,
+        alone=known.incumbent is None or all(same_model(model, known.incumbent) for model in served),
     )
 
 
-def _option(evidence: Evidence, reference: Evidence | None, month: Workload) -> Option | None:
-    """A month of it: what the model in use costs in production times the ratio of both on the same cases.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Billed:
+    """What a feature is billed for in production, by the models that were measured on its cases as well."""
 
-    Without a model in use that has a cost, a request of production costs what a case does.
+    production: Production
+    parts: tuple[tuple[Evidence, Decimal], ...]
+    """Each of those models as it was measured, with its bill in US dollars a month."""
+    times: Decimal
+    """Requests with a known cost over those of these models: the others are taken to be like them."""
+
+
+def _billed(production: Production | None, bench: Bench) -> Billed | None:
+    """None where no model with a bill was measured."""
+    if production is None:
+        return None
+    parts, priced = [], 0
+    for served in production.served:
+        evidence = next((each for each in bench.evidence if same_model(each.model, served.model)), None)
+        if evidence is not None and served.cost:
+            parts.append((evidence, production.monthly(served.cost)))
+            priced += served.priced
+    if not priced:
+        return None
+    return Billed(production=production, parts=tuple(parts), times=Decimal(production.priced) / priced)
+
+
+def _option(evidence: Evidence, billed: Billed | None, month: Workload) -> Option | None:
+    """A month in which it serves all: each model's bill times the ratio of its cost to that model's on the same cases.
+
+    Where nothing is billed, a request costs what a case does.
     """
     import numpy as np
 
-    level, cost, spread = evidence.level(METRIC), evidence.cost_per_request, 1.0
-    if reference is not None and month.cost_per_request is not None:
-        ratio = cost_ratio(evidence, reference)
-        cost = None if ratio is None else month.cost_per_request * ratio[0]
-        spread = ratio[1].high / ratio[1].value if ratio is not None and ratio[1].value else 1.0
+    level = evidence.level(METRIC)
+    cost = _by_cases(evidence, month) if billed is None else _by_bill(evidence, billed, month)
     if level is None or cost is None:
         return None
     values = evidence.values[METRIC]
@@ -108,7 +142,30 @@ def _option(evidence: Evidence, reference: Evidence | None, month: Workload) -> 
         model=evidence.model,
         quality=level,
         quality_low=max(0.0, mean_interval(values[~np.isnan(values)]).low),
-        monthly_cost=month.monthly(cost),
-        monthly_cost_high=cost * Decimal(repr(month.requests_high * spread)),
+        monthly_cost=cost[0],
+        monthly_cost_high=cost[1],
         p95_latency_ms=evidence.p95_latency_ms,
     )
+
+
+def _by_cases(evidence: Evidence, month: Workload) -> tuple[Decimal, Decimal] | None:
+    """US dollars a month, and at the upper end of the volume."""
+    per_request = evidence.cost_per_request
+    if per_request is None:
+        return None
+    return month.monthly(per_request), per_request * Decimal(repr(month.requests_high))
+
+
+def _by_bill(evidence: Evidence, billed: Billed, month: Workload) -> tuple[Decimal, Decimal] | None:
+    """As above of the bill; the upper end is that of volume and cost, with requests whose cost nobody knows."""
+    point = high = Decimal(0)
+    for other, bill in billed.parts:
+        ratio = cost_ratio(evidence, other)
+        if ratio is None:
+            return None
+        # A model keeps its own bill: it is not held against itself.
+        exact, most = (Decimal(1), 1.0) if other is evidence else (ratio[0], ratio[1].high)
+        point += bill * exact * billed.times
+        high += bill * max(exact, Decimal(repr(most))) * billed.times
+    priced = billed.production.monthly(Decimal(billed.production.priced))
+    return point, high * Decimal(repr(month.requests_high)) / priced

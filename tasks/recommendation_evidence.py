@@ -1,18 +1,21 @@
 """What is known of a feature before anything is recommended: the model in use, its workload, its cases."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
+from evaluations import cost_scenarios
 from evaluations.errors import AssayError, NothingYet, unknown_name
 from evaluations.models import Model
-from evaluations.pricing import PriceBook, costs, same_model
+from evaluations.pricing import PriceBook, Prices, costs, same_model
 from evaluations.recommending.answers import Source
 from evaluations.recommending.evidence import Bench, Evidence, Offer, RetiredModel, UnknownModel, Workload
+from evaluations.recommending.production_shape import ProductionShape, Scale, split
+from evaluations.roi import DAYS_A_MONTH
 from tasks import costing
 from tasks.case_sources import sources_of_table
 from tasks.comparing import values_of
@@ -46,11 +49,33 @@ class Production:
     timezone: str
     requests_by_day: tuple[int, ...]
     served: tuple[Served, ...]
+    priced: int
+    """Requests with a known cost, whoever served them."""
+    cost: Decimal | None
+    """US dollars of those; None where there is none."""
     sample_data: bool
 
     def of(self, model: str | None) -> Served | None:
-        """What a model took of it, by any of its names."""
-        return None if model is None else next((each for each in self.served if same_model(each.model, model)), None)
+        """What a model took of it, under all of its names; None where it took nothing."""
+        own = [] if model is None else [each for each in self.served if same_model(each.model, model)]
+        if not own or model is None:
+            return None
+        known = [each.cost for each in own if each.cost is not None]
+        return Served(
+            model=own[0].model,
+            requests=sum(each.requests for each in own),
+            priced_by_day=tuple(sum(day) for day in zip(*(each.priced_by_day for each in own), strict=True)),
+            cost=sum(known, Decimal(0)) if known else None,
+        )
+
+    @property
+    def bill(self) -> Decimal | None:
+        """US dollars a month, as measured; None: unknown."""
+        return None if self.cost is None else self.monthly(self.cost)
+
+    def monthly(self, of_window: Decimal) -> Decimal:
+        """What a sum over these days is a month."""
+        return of_window / len(self.requests_by_day) * DAYS_A_MONTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,9 +112,12 @@ class Known:
         production = self.production is not None and self.production.sample_data
         return production or (self.measured is not None and self.measured.seat.sample_data)
 
+    def prices_of(self, model: str) -> Prices | None:
+        """Those of the day; None where nobody knows them."""
+        return self.book.prices_of(model, self.on)
+
     def workload(self, stated: float | None = None) -> Workload:
-        """A month of the feature. Raises NothingYet where nothing is measured and nothing stated."""
-        production = self.production
+        """A month of the feature, whoever serves it. Raises NothingYet where nothing is measured and nothing stated."""
         if stated is not None:
             return Workload(
                 feature=self.feature,
@@ -98,17 +126,37 @@ class Known:
                 requests_high=stated,
                 simulated=self.sample_data,
             )
-        if production is None:
+        if self.production is None:
             raise NothingYet(
                 f"no requests of {self.feature} are rolled up, so nobody knows its volume: state it by --requests N "
                 "(a month), or `assay ingest FILE` and `assay rollup`."
             )
-        own = production.of(self.incumbent)
-        return Workload.of_days(
+        return Workload.of_days(self.feature, self.production.requests_by_day, simulated=self.sample_data)
+
+    def month_of(self, model: str | None, stated: float | None = None) -> Workload:
+        """A month of what one model serves of the feature: all that changes when another one takes its place.
+
+        Without a model, or where the volume is stated, it is the whole feature. Raises NothingYet as `workload` does.
+        """
+        whole = self.workload(stated)
+        production = self.production
+        if stated is not None or model is None or production is None:
+            return whole
+        days = len(production.requests_by_day)
+        own = production.of(model) or Served(model=model, requests=0, priced_by_day=(0,) * days, cost=None)
+        month = Workload.of_days(
             self.feature,
-            production.requests_by_day,
-            cost_per_request=None if own is None or own.cost is None else own.cost / own.priced,
+            own.priced_by_day,
+            cost_per_request=None if own.cost is None else own.cost / own.priced,
             simulated=self.sample_data,
+        )
+        others = production.monthly((production.cost or Decimal(0)) - (own.cost or Decimal(0)))
+        return replace(
+            month,
+            of_feature=whole.requests,
+            unpriced=(own.requests - own.priced) / days * float(DAYS_A_MONTH),
+            others=others,
+            others_high=others * Decimal(repr(whole.requests_high / whole.requests)),
         )
 
 
@@ -137,16 +185,17 @@ def known_of(
     book = prices.price_book(connection, names)
     if incumbent is not None and in_use not in {*table, *registry, *_names(production)}:
         raise UnknownModel(unknown_name("model", incumbent, sorted({*table, *_names(production)})))
-    return Known(
+    found = Known(
         feature=feature,
         on=on,
         production=production,
-        measured=_measured(connection, table, book, registry, on) if table else None,
+        measured=None,
         incumbent=in_use,
         source=source,
         book=book,
         registry=registry,
     )
+    return replace(found, measured=_measured(connection, found, table)) if table else found
 
 
 def check_candidates(connection: Connection, found: Known, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -190,12 +239,15 @@ def _production(connection: Connection, feature: str) -> Production | None:
     if not any(day.requests for day in days):
         return None
     fresh = facts.freshness(connection, first, last)
+    priced, cost = recommendation_evidence.bill(connection, feature, first, last)
     return Production(
         first=first,
         last=last,
         timezone=rollups.timezone_of(connection),
         requests_by_day=tuple(day.requests for day in days),
         served=tuple(recommendation_evidence.served(connection, feature, first, last)),
+        priced=priced,
+        cost=cost,
         sample_data=fresh is not None and fresh.sample != "none",
     )
 
@@ -237,27 +289,74 @@ def _table(seats: Sequence[Seat], incumbent: str | None) -> Shared:
 # Answers to the same cases
 
 
-def _measured(
-    connection: Connection, table: Shared, book: PriceBook, registry: Mapping[str, Model], on: date
-) -> Measured | None:
+def _measured(connection: Connection, known: Known, table: Shared) -> Measured | None:
     values, positions = values_of(connection, table)
     if not positions:
         return None
-    evidence, repeated = [], False
-    for model, seat in table.items():
-        calls = recommendation_evidence.case_calls(connection, seat.answers_of, seat.variant)
-        repeated = repeated or any(call.repeat for call in calls)
-        evidence.append(_evidence(model, values[model]["pass_rate"], calls, positions, book, on))
+    calls = {
+        model: recommendation_evidence.case_calls(connection, seat.answers_of, seat.variant)
+        for model, seat in table.items()
+    }
+    shape = _shape(connection, known, calls)
     return Measured(
         bench=Bench(
-            evidence=tuple(evidence),
-            offers={model: _offer(model, registry.get(model), on) for model in table},
+            evidence=tuple(
+                _evidence(model, values[model]["pass_rate"], calls[model], positions, known.prices_of(model), shape)
+                for model in table
+            ),
+            offers={model: _offer(model, known.registry.get(model), known.on) for model in table},
             clusters=sources_of_table(connection, table, positions),
+            shaped_by=0 if shape is None else shape.requests,
         ),
         seats=table,
         positions=tuple(positions),
-        binary=not repeated,
+        binary=not any(call.repeat for each in calls.values() for call in each),
     )
+
+
+def _shape(connection: Connection, known: Known, calls: Mapping[str, Sequence[CaseCall]]) -> ProductionShape | None:
+    """How long the requests of the model in use are beside its cases.
+
+    None where its requests or any model's answers have no known tokens, or a model no price: all are brought to
+    production by their tokens, or none.
+    """
+    own = [] if known.incumbent is None else calls.get(known.incumbent, ())
+    every = [known.prices_of(model) for model in calls]
+    counted = [call for each in calls.values() for call in each if _counts(call)]
+    if known.production is None or not own or None in every or any(not call.tokens for call in counted):
+        return None
+    starts = frozenset[int]().union(*(prices.starts for prices in every if prices is not None))
+    first, last = known.production.first, known.production.last
+    names = [each.model for each in known.production.served if same_model(each.model, known.incumbent or "")]
+    days = [
+        day
+        for name in names
+        for day in model_use.daily_use(connection, [known.feature], first, last, model=name, starts=starts)
+    ]
+    tokens = [split(call.tokens) for call in own if _counts(call) and call.tokens]
+    requests = len({(call.position, call.repeat) for call in own if _counts(call)})
+    prompt, reply = (sum(each[side] for each in tokens) for side in (0, 1))
+    asked = sum(day.known for day in days)
+    if not asked or not prompt or not reply or len(days) < cost_scenarios.FEWEST_DAYS:
+        return None
+    shape = ProductionShape(
+        work=cost_scenarios.measured(days),
+        requests=asked,
+        prompt=Decimal(prompt) / requests,
+        reply=Decimal(reply) / requests,
+    )
+    return shape if all(shape.scale(prices) is not None for prices in every) else None
+
+
+def _counts(call: CaseCall) -> bool:
+    """Is it part of what a request costs? What was answered is, and what failed and was billed.
+
+    A failure that was not billed, as far as is known, would make requests look cheaper than answers are; what was
+    answered again is counted once.
+    """
+    if call.failed:
+        return bool(call.cost or call.tokens)
+    return not call.superseded
 
 
 def _evidence(
@@ -265,35 +364,46 @@ def _evidence(
     passed: "NDArray[np.float64]",
     calls: Sequence[CaseCall],
     positions: Sequence[int],
-    book: PriceBook,
-    on: date,
+    now: Prices | None,
+    shape: ProductionShape | None,
 ) -> Evidence:
-    """What was measured of one model; calls cost what they would today, or else what they did."""
+    """What was measured of one model; calls cost what they would today in production, or today, or else what they did.
+
+    What failed and was billed is part of what a request costs: it is paid for in production too.
+    """
     import numpy as np
 
-    now = book.prices_of(model, on)
+    scale = None if shape is None else shape.scale(now)
     current = [call for call in calls if not call.superseded]
+    asked: dict[int, set[int]] = {}
     by_case: dict[int, list[Decimal | None]] = {}
-    for call in current:
-        if call.failed:
-            continue
-        parts = None if call.tokens is None else costs(call.tokens, now)
-        today = None if not parts else sum(parts.values(), Decimal(0))
-        by_case.setdefault(call.position, []).append(call.cost if today is None else today)
+    for call in calls:
+        if _counts(call):
+            asked.setdefault(call.position, set()).add(call.repeat)
+            by_case.setdefault(call.position, []).append(_paid(call, now, scale))
     waited = [call.latency_ms for call in current if not call.failed and call.latency_ms is not None]
     return Evidence(
         model=model,
         values={METRIC: passed},
-        costs=[_mean(by_case.get(position, [])) for position in positions],
+        costs=[_a_request(by_case.get(position, []), len(asked.get(position, ()))) for position in positions],
         latencies_ms=np.array(waited) if waited else None,
         calls=len(current),
         errors=sum(call.failed for call in current),
     )
 
 
-def _mean(values: Sequence[Decimal | None]) -> Decimal | None:
-    known = [each for each in values if each is not None]
-    return sum(known, Decimal(0)) / len(known) if known and len(known) == len(values) else None
+def _paid(call: CaseCall, prices: Prices | None, scale: Scale | None) -> Decimal | None:
+    """What a call would cost in production, or today, or else what it did; None where none of it is known."""
+    if scale is not None and call.tokens:
+        return scale.cost(call.tokens)
+    parts = None if call.tokens is None else costs(call.tokens, prices)
+    return sum(parts.values(), Decimal(0)) if parts else call.cost
+
+
+def _a_request(paid: Sequence[Decimal | None], requests: int) -> Decimal | None:
+    """What each of so many requests of a case costs with its failed tries; None where one cost is unknown."""
+    known = [each for each in paid if each is not None]
+    return sum(known, Decimal(0)) / requests if known and len(known) == len(paid) else None
 
 
 def _offer(model: str, known: Model | None, on: date) -> Offer:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from evaluations.errors import AssayError, NothingYet, unknown_name
 from evaluations.pricing import same_model
-from evaluations.recommending.answers import Adoption, Measurement, Status, StoredRecommendation
+from evaluations.recommending.answers import Adoption, Measurement, OfBill, Standing, Status, StoredRecommendation
 from evaluations.recommending.recommendation import ALIASES, KINDS
 from tasks import costing
 from tasks.settings import settings
@@ -25,12 +25,17 @@ class Decided:
     dismissed: int
     open: int
     adoption: Adoption | None = None
+    of_bill: OfBill | None = None
+    """Of all open ones; None where the list is a part of them, or nothing is known to cost anything."""
 
     def __str__(self) -> str:
         decided = self.accepted + self.dismissed
         share = f" ({self.accepted / decided:.0%} of those decided)" if decided else ""
         used = "" if self.adoption is None else f" {self.adoption.text}."
-        return f"{self.accepted} accepted{share}, {self.dismissed} dismissed, {self.open} open.{used}"
+        saved = ""
+        if self.of_bill is not None and self.of_bill.changes:
+            saved = f" What is open would save {self.of_bill.text}."
+        return f"{self.accepted} accepted{share}, {self.dismissed} dismissed, {self.open} open.{saved}{used}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +81,17 @@ def listed(
             raise AssayError(unknown_name("feature", feature, known))
         every = recommendations.list_recommendations(connection, feature=feature, kind=kind)
         used = adoption(connection, every)
+        whole = feature is None and kind is None
+        answers = recommendations.latest_answers(connection) if whole else []
+    of_bill = Standing(answers=tuple(answers), recommendations=tuple(every)).of_bill
     counts = Counter(each.status for each in every)
-    decided = Decided(accepted=counts["accepted"], dismissed=counts["dismissed"], open=counts["open"], adoption=used)
+    decided = Decided(
+        accepted=counts["accepted"],
+        dismissed=counts["dismissed"],
+        open=counts["open"],
+        adoption=used,
+        of_bill=of_bill,
+    )
     return [each for each in every if status in (None, each.status)], decided
 
 

@@ -172,16 +172,17 @@ def _advice(known: Known, ask: Ask, wanted: Sequence[str]) -> Advice:
             f"nobody knows which model {known.feature} has in use: nothing is deployed or selected for it, and no "
             "requests are rolled up. Name it by --incumbent MODEL."
         )
+    incumbent = None if ask.mode == "use_case" and known.source != "named" else known.incumbent
     return recommend(
         known.measured.bench,
-        known.workload(ask.requests),
+        known.month_of(incumbent, ask.requests),
         Rule(
             question=Question(metric=METRIC, kind="binary" if known.measured.binary else "bounded", margin=ask.margin),
             requirements=ask.requirements,
         ),
         generator=np.random.default_rng(SEED),
         mode=ask.mode,
-        incumbent=None if ask.mode == "use_case" and known.source != "named" else known.incumbent,
+        incumbent=incumbent,
         wanted=wanted or None,
         budget=ask.budget,
     )
@@ -198,7 +199,6 @@ def _answer(
 ) -> FeatureAnswer:
     production = known.production
     month = None if production is None and stated is None else known.workload(stated)
-    per_request = None if month is None else month.cost_per_request
     return FeatureAnswer(
         feature=known.feature,
         on=known.on,
@@ -212,7 +212,7 @@ def _answer(
         metric=METRIC,
         margin=margin,
         requests=None if month is None else month.requests,
-        month=None if month is None or per_request is None else month.monthly(per_request),
+        month=None if production is None or stated is not None else production.bill,
         first=None if production is None else production.first,
         last=None if production is None else production.last,
         sample_data=known.sample_data,

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from evaluations import cost_scenarios
 from evaluations.errors import AssayError
-from evaluations.pricing import costs
 from evaluations.recommending.answers import Measurement, StoredRecommendation
 from evaluations.recommending.evidence import NoIncumbentData
 from evaluations.recommending.remeasuring import remeasure
@@ -97,6 +96,9 @@ def _measured(
         by_price=found.by_price,
         requests=found.requests,
         left_out=found.left_out,
+        left_out_before=found.left_out_before,
+        left_out_cost=found.left_out_cost,
+        left_out_cost_before=found.left_out_cost_before,
     )
 
 
@@ -106,14 +108,15 @@ def _price_change(connection: Connection, feature: str, before: tuple[date, date
     book = prices.price_book(connection, [each.model for each in served])
     then = now = Decimal(0)
     for each in served:
-        use = model_use.daily_use(connection, [feature], *before, model=each.model)
-        known = sum(day.requests - day.unknown for day in use)
+        priced = [book.prices_of(each.model, day) for day in (before[1], after)]
+        starts = frozenset[int]().union(*(prices.starts for prices in priced if prices is not None))
+        use = model_use.daily_use(connection, [feature], *before, model=each.model, starts=starts)
+        known = sum(day.known for day in use)
         if not known:
             continue
-        # Of an average request: all of them as one would be so long as to fall into the dearest tier.
-        tokens = cost_scenarios.measured(use).per_unit
-        old, new = (costs(tokens, book.prices_of(each.model, day)) for day in (before[1], after))
+        work = cost_scenarios.measured(use)
+        old, new = (cost_scenarios.unit_cost(work, prices) for prices in priced)
         if old is not None and new is not None:
-            then += known * sum(old.values(), Decimal(0))
-            now += known * sum(new.values(), Decimal(0))
+            then += known * old
+            now += known * new
     return now / then if then else Decimal(1)

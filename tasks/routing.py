@@ -71,7 +71,7 @@ def advise_routing(
     by_place = {each.position: each.case for each in stored}
     cases = [by_place[position] for position in known.measured.positions]
     weak, strong = _pair(known.measured, known)
-    months = known.workload(requests)
+    month = known.month_of(strong.model, requests)
     found = RoutedCases(
         known=Features.of(list(map(text_of, cases)), list(map(category_of, cases))),
         weak=weak.values[METRIC],
@@ -102,7 +102,7 @@ def advise_routing(
         learner=learner,
         rule=_as_given(rule),
         held_out=held_out,
-        recommendation=recommend_routing(rule, held_out, months, cost, weak=weak.model, strong=strong.model),
+        recommendation=recommend_routing(rule, held_out, month, cost, weak=weak.model, strong=strong.model),
         sample_data=known.sample_data,
     )
 

@@ -347,10 +347,12 @@ def _selected(connection: Connection, request: SelectionRequest, environment: En
         seed(connection)
         models.check_use_case(connection, asked.use_case)
     names = policy.candidates.get(feature) or tuple(dict.fromkeys([*table, *served]))
-    work = _work(connection, request, days, asked, policy)
+    book = prices.price_book(connection, names)
+    starts = costing.tier_starts(costing.offer_of(book, name, on) for name in names)
+    work = _work(connection, request, days, asked, policy, starts)
     evidence = _Evidence(
         registry=models.models_named(connection, names),
-        book=prices.price_book(connection, names),
+        book=book,
         on=on,
         work=work,
         units=work.units if work else Decimal(policy.requests_a_month[asked.volume]),
@@ -434,13 +436,15 @@ def _work(
     days: tuple[date, date] | None,
     asked: Characteristics,
     policy: Policy,
+    starts: frozenset[int],
 ) -> Workload | None:
-    """A month of the feature's requests; None where they tell nothing. A volume that was stated goes before."""
+    """A month of the feature's requests, told apart by the price tiers that begin at `starts`; None where they tell
+    nothing. A volume that was stated goes before."""
     if days is None:
         return None
     units = Decimal(policy.requests_a_month[asked.volume]) if "volume" in request.given else None
     try:
-        return measured(model_use.daily_use(connection, [request.feature], *days), units)
+        return measured(model_use.daily_use(connection, [request.feature], *days, starts=starts), units)
     except AssayError:
         return None
 

@@ -1,14 +1,14 @@
 """Wastes of a feature: looked for in its production requests, and in the answers of its test runs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from statistics import median
 
 from sqlalchemy import Connection
 
-from evaluations.pricing import PROMPT_CLASSES, PriceBook, Prices, TokenClass, costs
+from evaluations.pricing import PROMPT_CLASSES, PriceBook, Prices, TokenClass, costs, same_model
 from evaluations.recommending.cache_reads import (
     LEAST_READS,
     MEMORY,
@@ -34,7 +34,7 @@ from evaluations.recommending.wastes import (
 from evaluations.wording import count
 from tasks.recommendation_evidence import Known
 from tasks.store import model_runs, recommendation_evidence
-from tasks.store.recommendation_evidence import CaseCall, ProductionCall, Served
+from tasks.store.recommendation_evidence import CaseCall, ProductionCall
 
 TIMES_MEDIAN = 3
 """A prompt or a reply is long from so many times the feature's median on."""
@@ -75,31 +75,20 @@ def _in_production(calls: Sequence[ProductionCall], known: Known, untold: list[s
     assert known.production is not None
     most = known.production.served[0] if known.production.served else None
     main = most.model if most else None
-    own = [call for call in calls if call.model == main and call.tokens is not None]
-    if most is None or main is None or len(own) < LEAST_CALLS:
+    names = {name for name in {call.model for call in calls} if main is not None and same_model(name, main)}
+    own = [call for call in calls if call.model in names and call.tokens is not None]
+    if main is None or len(own) < LEAST_CALLS:
         untold.append(f"{count(len(own), 'request')} with known tokens: {LEAST_CALLS} or more tell habits from chance")
         return
     prices = known.book.prices_of(main, known.on)
     if prices is None:
         untold.append(f"{main} has no price, so no waste has one: `assay prices`, or a row of your own in prices.yaml")
         return
-    month = _month_of(most, sum(known.production.requests_by_day), known.workload())
+    month = known.month_of(main)
     seen = [_production_call(call, prices) for call in own]
     yield from _habits(seen, month)
     if (cache := _caching(own, prices, month, untold)) is not None:
         yield cache
-
-
-def _month_of(served: Served, requests: int, whole: Workload) -> Workload:
-    """What one model takes of a month of the feature: nothing is known of the habits of the others."""
-    share = served.requests / requests
-    return replace(
-        whole,
-        requests=whole.requests * share,
-        requests_low=whole.requests_low * share,
-        requests_high=whole.requests_high * share,
-        cost_per_request=None if served.cost is None or not served.priced else served.cost / served.priced,
-    )
 
 
 def _production_call(call: ProductionCall, prices: Prices) -> Call:

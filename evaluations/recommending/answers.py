@@ -1,7 +1,7 @@
 """What was found for one feature on a day: the model in use, what should change, or why nothing should."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -92,12 +92,19 @@ class Measurement:
     """US dollars a month; None where it could not be measured."""
     realised_high: Decimal | None = None
     naive: Decimal | None = None
-    """What a month costs less than before, whatever the reason; the sum of the saving and the next three."""
+    """What a month of the requests that are compared costs less than before, whatever the reason; the sum of the saving
+    and the next three."""
     by_volume: Decimal | None = None
     by_mix: Decimal | None = None
     by_price: Decimal | None = None
     requests: int = 0
     left_out: int = 0
+    """Requests after the change of kinds that hardly occurred before; they are in no amount above."""
+    left_out_before: int = 0
+    """Requests before it of kinds that hardly occurred after."""
+    left_out_cost: Decimal = Decimal(0)
+    """What they cost a month."""
+    left_out_cost_before: Decimal = Decimal(0)
     why: str = ""
     """Why it could not be measured."""
 
@@ -165,8 +172,17 @@ def measured_text(projected: Recommendation, found: Measurement) -> str:
         return f"{days}: {planned}, not measured: {found.why}"
     return (
         f"{days}: {planned}, {money(found.realised)} realised ({money(found.realised_low)} to "
-        f"{money(found.realised_high)}; {count(found.requests, 'request')}): {found.kept}"
+        f"{money(found.realised_high)}; {count(found.requests, 'request')}): {found.kept}{left_out_text(found)}"
     )
+
+
+def left_out_text(found: Measurement) -> str:
+    """What could not be held against the other time, in words; empty where all could."""
+    if not found.left_out and not found.left_out_before:
+        return ""
+    after = f"{count(found.left_out, 'request')} ({money(found.left_out_cost)} a month) of kinds that hardly occurred "
+    before = f"{count(found.left_out_before)} ({money(found.left_out_cost_before)}) of kinds that hardly came again"
+    return f"; left out: {after}before, and {before}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +197,47 @@ class Adoption:
         """In a sentence."""
         share = percent(self.served / self.requests) if self.requests else "none"
         return f"{share} of {count(self.requests, 'request')} of their features go to the models that were accepted"
+
+
+def _realised(line: Measurement) -> Decimal:
+    return line.realised or Decimal(0)
+
+
+def _overlap(one: Measurement, other: Measurement) -> bool:
+    """Do the days that two lines are made of overlap? As many days before the change as after it, and its own."""
+    (begins, ends), (begin, end) = (_days_of(each) for each in (one, other))
+    return begins <= end and begin <= ends
+
+
+def _days_of(line: Measurement) -> tuple[date, date]:
+    changed = line.first - timedelta(days=1)
+    return changed - (line.last - changed), line.last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfBill:
+    """What the open recommendations would save of all that production costs, the largest of each feature."""
+
+    changes: int
+    low: Decimal
+    point: Decimal
+    high: Decimal
+    """US dollars a month."""
+    bill: Decimal
+    """Of every feature with a known cost."""
+    share_low: float
+    share: float
+    share_high: float
+    """Of the bill, at one volume before and after. The ends are sums of ends: at least as far apart as those of an
+    interval of the sum."""
+
+    @property
+    def text(self) -> str:
+        """In a sentence."""
+        return (
+            f"{percent(self.share)} ({percent(self.share_low)} to {percent(self.share_high)}) of the "
+            f"{money(self.bill)} a month that production costs, by {count(self.changes, 'change')}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +271,38 @@ class Standing:
         """What the features that are known to cost something cost a month."""
         known = [each.month for each in self.answers if each.month is not None]
         return sum(known, Decimal(0)) if known else None
+
+    @property
+    def of_bill(self) -> OfBill | None:
+        """Of `apart` those that surely save something of production; None where nothing is known to cost anything."""
+        bill = self.month
+        if not bill:
+            return None
+        costing = {each.feature for each in self.answers if each.month is not None}
+        saved = [each.recommendation.savings for each in self.apart if each.recommendation.feature in costing]
+        saved = [each for each in saved if each.low > 0]
+        return OfBill(
+            changes=len(saved),
+            low=sum((each.low for each in saved), Decimal(0)),
+            point=sum((each.point for each in saved), Decimal(0)),
+            high=sum((each.high for each in saved), Decimal(0)),
+            bill=bill,
+            share_low=sum(each.share_low * float(each.now / bill) for each in saved),
+            share=float(sum((each.point for each in saved), Decimal(0)) / bill),
+            share_high=sum(each.share_high * float(each.now / bill) for each in saved),
+        )
+
+    @property
+    def realised(self) -> tuple[Measurement, ...]:
+        """The lines of the ledger that add up: of one feature those whose days, before and after the change, do not
+        overlap. Two changes within these days are measured together in each of their lines: the larger one counts."""
+        found: list[Measurement] = []
+        for line in sorted((each for each in self.ledger if each.realised is not None), key=_realised, reverse=True):
+            feature = self.of(line.recommendation_id).recommendation.feature
+            same = [each for each in found if self.of(each.recommendation_id).recommendation.feature == feature]
+            if not any(_overlap(each, line) for each in same):
+                found.append(line)
+        return tuple(found)
 
     def of(self, number: int) -> StoredRecommendation:
         return next(each for each in self.recommendations if each.id == number)

@@ -76,10 +76,10 @@ class Question:
         qualify = self.field.qualify(gain, ratio, price)
         if self.budget is None:
             return qualify
-        # The upper ends of volume and cost together have to stay within the budget.
-        most = self.monthly_most * volume
-        fits = most[:, None] * (ratio + self.field.ratio_half) <= float(self.budget)
-        kept = most * price <= float(self.budget)
+        # The upper ends of volume and cost together have to stay within the budget, with what other models cost.
+        most, left = self.monthly_most * volume, float(self.budget) - self.others_most * volume
+        fits = most[:, None] * (ratio + self.field.ratio_half) <= left[:, None]
+        kept = most * price <= left
         usable = self.field.allowed & ~np.isnan(gain) & ~self.field.dominated(gain, ratio, price)
         # What is not shown to be within the margin is the last resort of a reference that is too dear.
         last = ~kept & ~(fits & qualify).any(axis=1)
@@ -99,11 +99,17 @@ class Question:
 
     @property
     def monthly_most(self) -> float:
-        return self.workload.requests_high * float(self.per_request)
+        """What the reference costs a month at the upper end of its volume, requests without a known cost included."""
+        return (self.workload.requests_high + self.workload.unpriced) * float(self.per_request)
+
+    @property
+    def others_most(self) -> float:
+        """What other models cost the feature besides, at the upper end of its volume."""
+        return float(self.workload.others_high)
 
     @property
     def reference_fits(self) -> bool:
-        return self.budget is None or self.monthly_most <= float(self.budget)
+        return self.budget is None or self.monthly_most + self.others_most <= float(self.budget)
 
     # How sure
 

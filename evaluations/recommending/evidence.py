@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from evaluations.errors import AssayError, unknown_name
 from evaluations.pricing import Prices, TokenClass, costs
 from evaluations.roi import DAYS_A_MONTH
+from evaluations.wording import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,11 +122,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """How much a feature asks in a month, as it was measured."""
+    """How much a feature asks in a month, or what one model serves of it, as it was measured."""
 
     feature: str
     requests: float
-    """In a month, a twelfth of a year."""
+    """In a month, a twelfth of a year. Measured of one model: those whose cost is known."""
     requests_low: float
     requests_high: float
     """The 95% interval of the mean over days; as it was, not as it will be."""
@@ -134,6 +135,14 @@ class Workload:
     days: int = 0
     """Measured ones."""
     simulated: bool = False
+    of_feature: float | None = None
+    """Requests a month of the whole feature, where this is what one model serves of it; None: it is all of it."""
+    unpriced: float = 0.0
+    """Requests a month beside these whose cost nobody knows: in no amount; a budget takes them for like the rest."""
+    others: Decimal = Decimal(0)
+    """US dollars a month that other models cost the feature: no change of this one touches them."""
+    others_high: Decimal = Decimal(0)
+    """At the upper end of the volume."""
 
     @classmethod
     def of_days(
@@ -179,6 +188,24 @@ class Workload:
         """US dollars a month at this cost per request."""
         return per_request * Decimal(repr(self.requests))
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """What of the feature its amounts are about, in sentences; none where they are about all of it."""
+        said = []
+        if self.of_feature is not None and not self.requests:
+            said.append(
+                "it served no request of these days with a known cost, so nothing is saved yet: --requests says how "
+                f"many it will serve ({count(round(self.of_feature))} a month go to others)"
+            )
+        elif self.of_feature is not None and round(self.requests + self.unpriced) < round(self.of_feature):
+            said.append(
+                f"only what it serves is counted: {count(round(self.requests))} of "
+                f"{count(round(self.of_feature))} requests a month; the others stay as they are"
+            )
+        if round(self.unpriced):
+            said.append(f"{count(round(self.unpriced))} requests a month without a known cost are in no amount")
+        return tuple(said)
+
 
 def repriced(tokens: Sequence[Mapping[TokenClass, int]], prices: Prices | None) -> tuple[Decimal | None, ...]:
     """What calls of these tokens would cost under other prices: where a candidate's own replies were not measured.
@@ -202,6 +229,9 @@ class Bench:
     """By model. A model without one offers what nobody knows: it fails every requirement about offers."""
     clusters: Sequence[object] | None = None
     """What case belongs with what, one for each case; None: all are independent."""
+    shaped_by: int = 0
+    """Requests of production whose lengths of prompts and replies the costs of cases were brought to; 0: a case costs
+    what it does."""
 
     def __post_init__(self) -> None:
         names = [each.model for each in self.evidence]

@@ -52,6 +52,10 @@ class MixFeature:
     p95_limit_ms: float | None = None
     current: str | None = None
     """The model in use."""
+    current_cost: Decimal | None = None
+    """US dollars that the feature is billed a month now, whoever serves it; None: what the model in use would be."""
+    alone: bool = True
+    """Whether the model in use serves all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +69,10 @@ class Mix:
     quality: float
     """Mean over features, by weight."""
     changes: tuple[str, ...]
-    """Features whose model is not the one in use."""
+    """Features that another model than now would serve, or one model instead of several."""
     current_cost: Decimal | None = None
-    """What the models in use cost a month; None where one of them is not known or was not measured."""
+    """What the features cost a month now, as billed where it is known, else what the models in use would; None where
+    one of them is not known or was not measured."""
 
     @property
     def saving(self) -> Decimal | None:
@@ -317,7 +322,9 @@ def _mix(features: Sequence[MixFeature], chosen: Sequence[_Choice]) -> Mix:
     ordered = {feature.name: by_feature[feature.name] for feature in features}
     weights = sum(feature.weight for feature in features)
     in_use = [
-        next((option.monthly_cost for option in feature.options if option.model == feature.current), None)
+        feature.current_cost
+        if feature.current_cost is not None
+        else next((option.monthly_cost for option in feature.options if option.model == feature.current), None)
         for feature in features
     ]
     known = [cost for cost in in_use if cost is not None]
@@ -329,7 +336,7 @@ def _mix(features: Sequence[MixFeature], chosen: Sequence[_Choice]) -> Mix:
         changes=tuple(
             feature.name
             for feature in features
-            if feature.current is not None and ordered[feature.name].model != feature.current
+            if feature.current is not None and (ordered[feature.name].model != feature.current or not feature.alone)
         ),
         current_cost=sum(known, Decimal(0)) if len(known) == len(in_use) else None,
     )

@@ -19,7 +19,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 WEIGHTS: Final = {"saving": 40, "quality": 30, "stability": 30}
 """Of the score: together 100."""
 HIGH_SHARE: Final = 0.20
-"""An impact is high from here on: the lower bound of the saving, as a share of what is paid now."""
+"""An impact is high from here on: the lower bound of the saving, as a share of what the feature costs now."""
 MEDIUM_SHARE: Final = 0.05
 
 
@@ -31,7 +31,7 @@ class Savings:
     point: Decimal
     high: Decimal
     now: Decimal
-    """What is paid now, a month."""
+    """What is paid now, a month, for what would change: of a model what it serves, not what others do beside it."""
     share_low: float
     """Of what is paid now, at one volume before and after."""
     share: float
@@ -40,6 +40,18 @@ class Savings:
     """Cases, requests or days that the share is measured on."""
     basis: str
     """One sentence: from what the saving was worked out."""
+    bill: Decimal | None = None
+    """What the whole feature costs now, a month; None: nothing but `now`."""
+
+    def of_bill(self, share: float) -> float:
+        """A share of what would change as a share of what the whole feature costs.
+
+        >>> month = Savings(low=Decimal(2), point=Decimal(3), high=Decimal(4), now=Decimal(10), bill=Decimal(40),
+        ...     share_low=0.2, share=0.3, share_high=0.4, n=50, basis="")
+        >>> round(month.of_bill(month.share_low), 3)
+        0.05
+        """
+        return share * float(self.now / self.bill) if self.bill else share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +114,10 @@ class Recommendation:
 def score_of(*, share_low: float, quality: float, stability: float) -> int:
     """0 to 100: 40 for the saving, 30 for the quality and 30 for the stability.
 
-    `share_low` is the lower bound of the saving as a share of what is paid now; `quality` where the lower bound of the
-    difference lies, 0 at a loss of the margin and 1 at a gain of the margin or where answers do not change; `stability`
-    the share of resamplings in which the answer stays. Each is cut to [0, 1]. Where a loss beyond the margin is not
-    ruled out (`quality` of 0 or less; only the last resort of a budget is so) the score is half of that.
+    `share_low` is the lower bound of the saving as a share of what the feature costs now; `quality` where the lower
+    bound of the difference lies, 0 at a loss of the margin and 1 at a gain of it or where answers do not change;
+    `stability` is the share of resamplings in which the answer stays. Each is cut to [0, 1]. Where a loss beyond the
+    margin is not ruled out (`quality` of 0 or less; only the last resort of a budget is so) the score is half of that.
 
     >>> score_of(share_low=0.5, quality=0.5, stability=0.9)
     62
@@ -116,10 +128,11 @@ def score_of(*, share_low: float, quality: float, stability: float) -> int:
 
 
 def impact_of(savings: Savings) -> Impact:
-    """High when surely a fifth or more of what is paid now is saved, medium from a twentieth on."""
-    if savings.share_low >= HIGH_SHARE:
+    """High when surely a fifth or more of what the feature costs now is saved, medium from a twentieth on."""
+    surely = savings.of_bill(savings.share_low)
+    if surely >= HIGH_SHARE:
         return "high"
-    return "medium" if savings.share_low >= MEDIUM_SHARE else "low"
+    return "medium" if surely >= MEDIUM_SHARE else "low"
 
 
 def kind_of_change(current: str, recommended: str) -> Kind:

@@ -4,7 +4,7 @@ What is paid now is held against what the same requests would have cost before: 
 today, unit costs of then. A month with fewer requests is no saving.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
@@ -56,7 +56,8 @@ class Remeasured:
     share: float
     """Realised, of what the same requests would have cost without the change."""
     naive: Decimal
-    """What a month costs less than before, whatever the reason; it is the sum of the four parts."""
+    """What a month of the strata that are compared costs less than before, whatever the reason; it is the sum of the
+    four parts."""
     by_volume: Decimal
     by_mix: Decimal
     by_price: Decimal
@@ -65,6 +66,12 @@ class Remeasured:
     """Requests after the change that could be held against the time before."""
     left_out: int
     """Requests of strata that hardly occurred before, or once after: nobody knows what they would have cost."""
+    left_out_before: int
+    """Requests of the time before in strata that hardly occurred after it, or before. Neither time's are in any amount
+    above, so that both are of the same strata."""
+    left_out_cost: Decimal
+    """What those after cost a month."""
+    left_out_cost_before: Decimal
 
     @property
     def of_projected(self) -> float | None:
@@ -83,6 +90,7 @@ def remeasure(
 ) -> Remeasured:
     """Saving of a month after the change, adjusted for volume, mix and price, beside the projected one.
 
+    Only strata that are known at both times are held against each other, in every amount; the rest is counted.
     `price_change`: what the old set-up would cost today over what it did, of each stratum or of all; 1 is no change.
     The interval is that of the difference of unit costs within strata, weighed as they occur after the change. "less"
     and "more" are said only where the whole interval lies beyond the projected one; "not shown" where it holds zero.
@@ -103,8 +111,8 @@ def remeasure(
         for name in known
     }
     month_then, month_now = DAYS_A_MONTH / before_days, DAYS_A_MONTH / after_days
-    requests_then = sum((before[name].requests for name in before), 0)
-    cost_then = sum((each.cost for each in before.values()), Decimal(0))
+    requests_then = sum(before[name].requests for name in known)
+    cost_then = sum((before[name].cost for name in known), Decimal(0))
     requests_now = sum(after[name].requests for name in known)
     actual = sum((after[name].cost for name in known), Decimal(0))
     at_old_prices = sum((after[name].requests * before[name].unit for name in known), Decimal(0))
@@ -116,7 +124,7 @@ def remeasure(
     )
     half = Decimal(repr(normal_quantile(CONFIDENCE) * variance**0.5)) * month_now
     before_month = cost_then * month_then
-    # At today's volume of the known strata and the mix of then.
+    # At today's volume and the mix of then.
     volume_only = cost_then / requests_then * requests_now * month_now
     return Remeasured(
         projected=projected,
@@ -131,7 +139,14 @@ def remeasure(
         kept=_kept(projected, realised - half, realised + half),
         requests=requests_now,
         left_out=sum(each.requests for name, each in after.items() if name not in known),
+        left_out_before=sum(each.requests for name, each in before.items() if name not in known),
+        left_out_cost=_cost_without(after, known) * month_now,
+        left_out_cost_before=_cost_without(before, known) * month_then,
     )
+
+
+def _cost_without(period: Mapping[str, Stratum], known: Collection[str]) -> Decimal:
+    return sum((each.cost for name, each in period.items() if name not in known), Decimal(0))
 
 
 def _kept(projected: Savings, low: Decimal, high: Decimal) -> Kept:

@@ -462,12 +462,13 @@ def recommend_routing(
     """To route by a rule; None unless on held-out cases it is shown to be above the line, surely saves something and
     lost no more than was declared, by its estimate: `learned` holds the bound of the loss against it.
 
-    `strong_cost` is what a request to the strong model costs now, in US dollars.
+    `workload` is what the strong model serves: that is routed, what others serve stays with them. `strong_cost` is what
+    a request to it costs, in US dollars, where production does not say.
     """
     lost = held_out.loss
     if held_out.above_line.low <= 0 or held_out.saving.low <= 0 or lost.value > rule.loss:
         return None
-    per_request = workload.cost_per_request or strong_cost
+    per_request = strong_cost if workload.cost_per_request is None else workload.cost_per_request
     savings = savings_of(
         workload,
         per_request,
@@ -489,7 +490,7 @@ def recommend_routing(
         recommended=f"{weak} + {strong} by {rule.learner}",
         savings=savings,
         score=score_of(
-            share_low=savings.share_low,
+            share_low=savings.of_bill(savings.share_low),
             quality=(rule.loss - lost.high + allowed) / (2 * allowed),
             stability=stability.share,
         ),
@@ -505,7 +506,7 @@ def recommend_routing(
             f"against {strong} alone {points(-lost.value)} ({points(-lost.high)} to {points(-lost.low)})",
             "two models to look after instead of one",
         ),
-        assumptions=("requests are like the cases, and each is known by its " + rule.learner,),
+        assumptions=("requests are like the cases, and each is known by its " + rule.learner, *workload.counted),
         risks=(
             "what is sent to the cheap model is chosen by the rule: later data of its own choice say nothing of the "
             "rest, unless a share is sent at random",

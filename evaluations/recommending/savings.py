@@ -36,4 +36,5 @@ def savings_of(
         share_high=high,
         n=n,
         basis=basis,
+        bill=now + workload.others,
     )

@@ -60,7 +60,9 @@ class Telling:
             recommended=standing.model,
             savings=savings,
             score=score_of(
-                share_low=savings.share_low, quality=lower, stability=stability.share if stability else 0.0
+                share_low=savings.of_bill(savings.share_low),
+                quality=lower,
+                stability=stability.share if stability else 0.0,
             ),
             impact=impact_of(savings),
             effort=_effort(self.asked.reference, standing.model),
@@ -170,9 +172,7 @@ class Telling:
                 f"{money(savings.low)} to {money(savings.high)} a month"
             )
         if self.asked.budget is not None:
-            most = Decimal(repr(self.asked.monthly_most)) * Decimal(
-                repr(standing.ratio.high if standing.ratio else 1.0)
-            )
+            most = self._most(standing.ratio.high if standing.ratio else 1.0)
             said.append(f"it stays within {money(self.asked.budget)} a month even at the upper ends ({money(most)})")
         if confirmed is not None:
             said.append(f"on cases that had no part in the choice: {self._interval(confirmed)}")
@@ -211,8 +211,16 @@ class Telling:
             said.append(f"the volume of {count(self._month.days, 'day')} goes on")
         else:
             said.append(f"{count(round(self._month.requests))} requests a month, as given")
-        if self._month.cost_per_request is None:
+        said += self._month.counted
+        if self.asked.bench.shaped_by:
+            requests = count(self.asked.bench.shaped_by, "request")
+            said.append(
+                f"prompts and replies are as long as those of {requests}; another model's differ as on the cases"
+            )
+        elif self._month.cost_per_request is None:
             said.append("a request of production costs what a case costs")
+        else:
+            said.append("prompts and replies of production are to each other as those of the cases")
         if self._month.simulated:
             said.append("the traffic is sample data")
         return tuple(said)
@@ -341,21 +349,32 @@ class Telling:
 
     def _upper(self, at: int) -> Decimal:
         ratio = self.asked.found[at].ratio
-        return Decimal(repr(self.asked.monthly_most * (ratio.high if ratio else float("nan"))))
+        return self._most(ratio.high if ratio else float("nan"))
+
+    def _most(self, ratio: float) -> Decimal:
+        """What the feature costs a month at the upper ends, with a model of this ratio to the cost of the reference."""
+        return Decimal(repr(self.asked.monthly_most * ratio + self.asked.others_most))
 
     def cheapest_feasible(self) -> str:
         """What would make a budget feasible."""
         assert self.asked.budget is not None
-        most = {self.asked.reference: Decimal(repr(self.asked.monthly_most))}
+        most = {self.asked.reference: self._most(1.0)}
         most |= {
             each.model: self._upper(at) for at, each in enumerate(self.asked.found) if self.asked.field.allowed[at]
         }
         model = min(most, key=lambda name: (most[name], name))
-        requests = int(Decimal(repr(self._month.requests_high)) * self.asked.budget / most[model])
+        left, own = self.asked.budget - self._month.others_high, most[model] - self._month.others_high
+        requests = int(Decimal(repr(self._month.requests_high)) * left / own) if own > 0 else 0
+        fewer = (
+            f", or at most {count(requests)} requests a month instead of {count(ceil(self._month.requests_high))}"
+            if requests > 0
+            else ""
+        )
+        others = f", {money(self._month.others_high)} of it other models" if self._month.others_high else ""
         return (
             f"no model that meets the requirements stays within {money(self.asked.budget)} a month for "
-            f"{self._month.feature}: the cheapest is {model} with up to {money(most[model])}. That budget would do, or "
-            f"at most {count(requests)} requests a month instead of {count(ceil(self._month.requests_high))}."
+            f"{self._month.feature}: the cheapest is {model} with up to {money(most[model])}{others}. "
+            f"That budget would do{fewer}."
         )
 
     def kept(self, excluded: Sequence[Exclusion]) -> str:

@@ -312,7 +312,9 @@ def habit_to_change(
         recommended=said.then,
         savings=savings,
         score=score_of(
-            share_low=savings.share_low, quality=0.5 if said.changes_answers else 1.0, stability=stability.share
+            share_low=savings.of_bill(savings.share_low),
+            quality=0.5 if said.changes_answers else 1.0,
+            stability=stability.share,
         ),
         impact=impact_of(savings),
         effort=said.effort,
@@ -321,7 +323,11 @@ def habit_to_change(
             *reasons,
         ),
         tradeoffs=("answers change",) if said.changes_answers else (),
-        assumptions=(said.assumption, *(("the traffic is sample data",) if workload.simulated else ())),
+        assumptions=(
+            said.assumption,
+            *workload.counted,
+            *(("the traffic is sample data",) if workload.simulated else ()),
+        ),
         risks=(*(risks or (said.risk,)), *unpriced),
         stability=stability,
         n=waste.calls,

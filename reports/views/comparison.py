@@ -434,7 +434,8 @@ def _month(side: Side) -> Cell:
     if month.month is None:
         return Cell("unpriced", note=month.unpriced)
     between = "" if month.low is None or month.high is None else f"{_moneys(month.low, month.high)}, "
-    return Cell(money(month.month), float(month.month), note=f"{between}n = {count(month.days, 'day')}")
+    said = (f"{between}n = {count(month.days, 'day')}", *month.notes)
+    return Cell(money(month.month), float(month.month), note="; ".join(said))
 
 
 def _limits(found: ModelComparison) -> Table:

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from evaluations.recommending.answers import FeatureAnswer, Measurement, Standing, StoredRecommendation, sureness_text
+from evaluations.recommending.answers import (
+    FeatureAnswer,
+    Measurement,
+    Standing,
+    StoredRecommendation,
+    left_out_text,
+    sureness_text,
+)
 from evaluations.recommending.recommendation import Advice, Compared, Impact, Recommendation
 from reports import charts
 from reports.charts import FULL, Dot, Spot
@@ -37,8 +44,9 @@ METHOD = (
     "A model is recommended when answers to the same cases rule out a loss beyond the margin, it meets every limit, no "
     "other one is as good in everything and better in something, and it is surely cheaper or shown to be better. Else "
     "what is in use is kept, and the page says how many more cases would change that.",
-    "A saving is what the feature costs in production at the measured volume, times the share that the change saves. "
-    "Its ends take the ends of that share and of the volume together. A month is 30.4375 days, prices are the day's.",
+    "A saving is what the replaced model, and no other, costs the feature at the measured volume, times the share that "
+    "is saved of it. Its ends take the ends of that share and of the volume together. A month is 30.4375 days, prices "
+    "are the day's.",
     "What a cache could have had is told from what it had: requests of one prompt version begin alike, so the others "
     "within an hour of the one before could have read as many tokens. Wastes are told when they are surely 1 % of the "
     "cost.",
@@ -147,10 +155,10 @@ def _verdict(found: Standing) -> Verdict:
     low, high = _total(saving)
     changes = count(len(saving), "change")
     head = f"{changes.capitalize()} would save {money(low)} to {money(high)} a month"
-    month = found.month
-    of = f" of {money(month)}" if month else ""
+    of_bill = found.of_bill
+    of = f": {of_bill.text}" if of_bill is not None and of_bill.changes else ""
     first = max(saving, key=lambda each: each.recommendation.savings.low).recommendation
-    which = f": {_name(first.title)}" if len(saving) == 1 else f". The largest: {_name(first.title)}"
+    which = f". It is: {_name(first.title)}" if len(saving) == 1 else f". The largest: {_name(first.title)}"
     return Verdict("good", head, f"{of}{which}.")
 
 
@@ -211,12 +219,12 @@ def _first(found: Standing) -> tuple[Fact, ...]:
 
 def _kpis(found: Standing) -> tuple[Kpi, ...]:
     low, high = _total(found.apart)
-    month = found.month
+    of_bill = found.of_bill
     states = {each.status: 0 for each in found.recommendations}
     for each in found.recommendations:
         states[each.status] += 1
     accepted, dismissed = states.get("accepted", 0), states.get("dismissed", 0)
-    realised = [each.realised for each in found.ledger if each.realised is not None]
+    realised = [each.realised for each in found.realised if each.realised is not None]
     return (
         Kpi(
             label="Saving a month",
@@ -225,8 +233,10 @@ def _kpis(found: Standing) -> tuple[Kpi, ...]:
         ),
         Kpi(
             label="Of today's cost",
-            value="unknown" if not month else share(float(low / month)),
-            note="at least, of what is priced" if month else "nothing is priced",
+            value="unknown" if of_bill is None else share(of_bill.share),
+            note="nothing is priced"
+            if of_bill is None
+            else f"{share_interval(of_bill.share_low, of_bill.share_high)} of {money(of_bill.bill)}",
         ),
         Kpi(
             label="Open",
@@ -515,7 +525,7 @@ def _ledger(found: Standing) -> Table:
                 Cell(money(line.by_volume, unknown="–"), _number(line.by_volume)),
                 Cell(money(line.by_mix, unknown="–"), _number(line.by_mix)),
                 Cell(money(line.by_price, unknown="–"), _number(line.by_price)),
-                Cell(count(line.requests), line.requests),
+                Cell(count(line.requests), line.requests, note=one_line(left_out_text(line).lstrip("; "), SENTENCE)),
             )
         )
     return Table(

@@ -1,12 +1,13 @@
 """What features take of models, day by day: the tokens that a month is reckoned from, and who served whom."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, text
 
-from evaluations.cost_scenarios import DayUse
+from evaluations.cost_scenarios import Band, DayUse
 from evaluations.pricing import TOKEN_CLASSES, TokenClass
 from evaluations.roi import DAYS_A_MONTH
 from evaluations.rollups import PROMPT_TOKENS, TOKENS, day_bounds
@@ -39,12 +40,20 @@ def models_used(connection: Connection, features: Sequence[str], first: date, la
 
 
 def daily_use(
-    connection: Connection, features: Sequence[str], first: date, last: date, model: str | None = None
+    connection: Connection,
+    features: Sequence[str],
+    first: date,
+    last: date,
+    model: str | None = None,
+    starts: Collection[int] = (),
 ) -> tuple[DayUse, ...]:
     """What these features took, all of them where none is named, on each day from first to last, both included.
 
-    Days without requests are in it, with none. With `model`, only what that one served.
+    Days without requests are in it, with none. With `model`, only what that one served. `starts`: where price tiers
+    begin; requests are then told apart by the length of their prompts, as long as the requests themselves are kept.
     """
+    asked = {"first": first, "last": last, "all": not features, "features": list(features), "model": model}
+    bands = _bands(connection, asked, starts) if starts else {}
     sums = ", ".join(f"CAST(sum({column}) AS bigint) AS {column}" for column in TOKENS)
     rows = connection.execute(
         text(f"""
@@ -54,19 +63,56 @@ def daily_use(
               AND (CAST(:model AS text) IS NULL OR {MODEL} = :model)
             GROUP BY day
         """),
-        {"first": first, "last": last, "all": not features, "features": list(features), "model": model},
+        asked,
     )
     found = {
         row.day: DayUse(
             day=row.day,
             requests=row.requests,
             unknown=row.unknown,
-            tokens={name: getattr(row, column) for column, name in _CLASS_OF_COLUMN.items() if getattr(row, column)},
+            tokens=_tokens(row),
+            bands=_whole(bands.get(row.day, ()), row.requests - row.unknown),
         )
         for row in rows
     }
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return tuple(found.get(day, DayUse(day=day, requests=0)) for day in days)
+
+
+def _bands(connection: Connection, asked: Mapping[str, Any], starts: Collection[int]) -> dict[date, tuple[Band, ...]]:
+    """The requests themselves, by day and by the price tiers that the length of their prompts falls into."""
+    timezone = timezone_of(connection)
+    sums = ", ".join(f"CAST(sum({column}) AS bigint) AS {column}" for column in TOKENS)
+    rows = connection.execute(
+        text(f"""
+            SELECT CAST(at AT TIME ZONE :timezone AS date) AS day, count(*) AS requests, {sums}
+            FROM requests
+            WHERE at >= :begins AND at < :ends AND (:all OR feature = ANY(:features)) AND usage_known
+              AND (CAST(:model AS text) IS NULL OR {MODEL} = :model)
+            GROUP BY day, width_bucket({" + ".join(PROMPT_TOKENS)}, CAST(:above AS bigint[]))
+        """),
+        {
+            **asked,
+            "timezone": timezone,
+            "begins": day_bounds(asked["first"], timezone)[0],
+            "ends": day_bounds(asked["last"], timezone)[1],
+            # A tier holds for prompts that are longer than its start.
+            "above": [start + 1 for start in sorted(starts)],
+        },
+    )
+    found: dict[date, tuple[Band, ...]] = {}
+    for row in rows:
+        found[row.day] = (*found.get(row.day, ()), Band(requests=row.requests, tokens=_tokens(row)))
+    return found
+
+
+def _whole(bands: tuple[Band, ...], requests: int) -> tuple[Band, ...]:
+    """None of them where some of a day's requests are gone, or were not yet rolled up: the rest may be unlike them."""
+    return bands if sum(band.requests for band in bands) == requests else ()
+
+
+def _tokens(row: Any) -> dict[TokenClass, int]:
+    return {name: getattr(row, column) for column, name in _CLASS_OF_COLUMN.items() if getattr(row, column)}
 
 
 def request_shape(connection: Connection, feature: str, first: date, last: date) -> Shape | None:

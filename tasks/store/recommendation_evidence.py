@@ -41,8 +41,14 @@ class Served:
 
     model: str
     requests: int
-    priced: int
+    priced_by_day: tuple[int, ...]
+    """Requests with a known cost, on each day of the window."""
     cost: Decimal | None
+    """US dollars of those; None where there is none."""
+
+    @property
+    def priced(self) -> int:
+        return sum(self.priced_by_day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +99,43 @@ def served(connection: Connection, feature: str, first: date, last: date) -> lis
     """The models that served a feature, the one with most of its requests first."""
     rows = connection.execute(
         text(f"""
-            SELECT {MODEL} AS name, CAST(sum(requests) AS bigint) AS requests, CAST(sum(priced) AS bigint) AS priced,
-                   sum(cost) AS cost
+            SELECT {MODEL} AS name, day - CAST(:first AS date) AS day, CAST(sum(requests) AS bigint) AS requests,
+                   CAST(sum(priced) AS bigint) AS priced, sum(cost) AS cost
             FROM usage_daily WHERE feature = :feature AND day BETWEEN :first AND :last AND model IS NOT NULL
-            GROUP BY 1 ORDER BY 2 DESC, 1
+            GROUP BY 1, 2
         """),
         {"feature": feature, "first": first, "last": last},
     )
-    return [Served(model=row.name, requests=row.requests, priced=row.priced, cost=row.cost) for row in rows]
+    by_model: dict[str, list[Any]] = {}
+    for row in rows:
+        by_model.setdefault(row.name, []).append(row)
+    found = [_served(model, days, (last - first).days + 1) for model, days in by_model.items()]
+    return sorted(found, key=lambda each: (-each.requests, each.model))
+
+
+def _served(model: str, rows: Sequence[Any], days: int) -> Served:
+    priced = [0] * days
+    for row in rows:
+        priced[row.day] = row.priced
+    known = [row.cost for row in rows if row.cost is not None]
+    return Served(
+        model=model,
+        requests=sum(row.requests for row in rows),
+        priced_by_day=tuple(priced),
+        cost=sum(known, Decimal(0)) if known else None,
+    )
+
+
+def bill(connection: Connection, feature: str, first: date, last: date) -> tuple[int, Decimal | None]:
+    """Requests of a feature with a known cost, whoever served them, and the US dollars they came to; None without."""
+    row = connection.execute(
+        text("""
+            SELECT coalesce(CAST(sum(priced) AS bigint), 0) AS priced, sum(cost) AS cost
+            FROM usage_daily WHERE feature = :feature AND day BETWEEN :first AND :last
+        """),
+        {"feature": feature, "first": first, "last": last},
+    ).one()
+    return row.priced, row.cost
 
 
 def production_calls(

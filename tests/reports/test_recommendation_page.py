@@ -142,7 +142,11 @@ def test_the_first_screen_says_what_to_change_what_it_saves_and_how_sure_that_is
     best = found.recommendations[0].recommendation
     low = sum((each.recommendation.savings.low for each in found.open), Decimal(0))
     assert page.verdict.head == f"2 changes would save ${low:.2f} to ${_high(found):.2f} a month"
-    assert page.verdict.rest.startswith(" of $600.00. The largest: Use maker/cheap instead of maker/in-use for chat")
+    of_bill = found.of_bill
+    assert of_bill is not None
+    assert page.verdict.rest.startswith(
+        f": {of_bill.text}. The largest: Use maker/cheap instead of maker/in-use for chat"
+    )
     first = page.facts[0]
     assert first.status is not None
     assert (first.label, first.status.word) == ("chat", "High impact")
@@ -162,6 +166,51 @@ def test_changes_of_one_feature_are_counted_once() -> None:
     assert {each.id for each in twice.apart} == {2, 3}
     assert advice.feature == "chat"
     assert recommendations_view(twice).page.verdict.head == recommendations_view(found).page.verdict.head
+
+
+def test_what_is_open_is_told_as_a_share_of_the_whole_bill_of_production() -> None:
+    """By hand: chat and search cost 300 dollars each; what tests cost is neither saved of it nor part of it."""
+    found = a_standing()
+    tests = stored(8, replace(a_waste(), feature="tests of chat"))
+    found = replace(found, recommendations=(*found.recommendations, tests))
+    assert {each.id for each in found.apart} == {2, 3, 8}
+    of_bill = found.of_bill
+    assert of_bill is not None
+    saved = [each.recommendation.savings for each in found.open if each.id in (2, 3)]
+    assert (of_bill.changes, of_bill.bill) == (2, Decimal(600))
+    assert of_bill.share == pytest.approx(sum(float(each.point) for each in saved) / 600)
+    assert of_bill.share_low == pytest.approx(sum(each.share_low * float(each.now) for each in saved) / 600)
+    assert of_bill.share_low < of_bill.share < of_bill.share_high
+    [kpi] = [each for each in recommendations_view(found).page.kpis if each.label == "Of today's cost"]
+    assert kpi.value == f"{100 * of_bill.share:.1f}%"
+    assert kpi.note.endswith(" of $600.00")
+    unpriced = replace(found, answers=tuple(replace(each, month=None) for each in found.answers))
+    assert unpriced.of_bill is None
+    [kpi] = [each for each in recommendations_view(unpriced).page.kpis if each.label == "Of today's cost"]
+    assert (kpi.value, kpi.note) == ("unknown", "nothing is priced")
+
+
+def test_savings_that_were_measured_on_the_same_days_of_a_feature_are_counted_once() -> None:
+    """Both lines hold the effect of both changes; a later one, before and after whose change no other fell, adds up."""
+
+    def line(number: int, first: date, last: date, realised: str) -> Measurement:
+        return Measurement(
+            recommendation_id=number, first=first, last=last, kept="as projected", realised=Decimal(realised)
+        )
+
+    one = line(1, date(2026, 4, 1), date(2026, 4, 30), "20")
+    soon = line(4, date(2026, 4, 11), date(2026, 5, 10), "15")
+    later = line(5, date(2026, 8, 1), date(2026, 8, 30), "7")
+    other = line(6, date(2026, 4, 1), date(2026, 4, 30), "3")
+    accepted = [stored(each, a_waste("mail"), "accepted") for each in (1, 4, 5)]
+    found = replace(
+        a_standing(),
+        recommendations=(*accepted, stored(6, a_waste("search"), "accepted")),
+        ledger=(later, soon, one, other),
+    )
+    assert {each.recommendation_id for each in found.realised} == {1, 5, 6}
+    [kpi] = [each for each in recommendations_view(found).page.kpis if each.label == "Saved, measured"]
+    assert (kpi.value, kpi.note) == ("$30.00", "a month, by 3 changes")
 
 
 def test_where_nothing_should_change_it_says_how_many_cases_would_change_that() -> None:

@@ -101,7 +101,9 @@ def test_what_did_not_occur_before_is_left_out_and_counted() -> None:
     before = {"known": stratum(500, "0.01"), "rare": stratum(3, "0.01")}
     after = {"known": stratum(500, "0.005"), "new": stratum(70, "0.005"), "rare": stratum(30, "0.005")}
     found = remeasure(projected(), before, after, before_days=30, after_days=30)
-    assert (found.requests, found.left_out) == (500, 100)
+    assert (found.requests, found.left_out, found.left_out_before) == (500, 100, 3)
+    assert found.left_out_cost == pytest.approx(Decimal("0.5") * MONTH)
+    assert found.left_out_cost_before == pytest.approx(Decimal("0.03") * MONTH)
     with pytest.raises(NoIncumbentData, match="seen then: new"):
         remeasure(projected(), before, {"new": stratum(10, "0.1")}, before_days=30, after_days=30)
 
@@ -113,3 +115,49 @@ def test_a_kind_of_request_that_came_once_after_the_change_does_not_make_the_int
     assert (found.requests, found.left_out) == (500, 1)
     assert found.realised_low.is_finite()
     assert 0 < found.realised_low < found.realised < found.realised_high
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_times_are_of_the_same_kinds_of_request_as_if_each_one_were_gone_through(seed: int) -> None:
+    """A kind that ended with the change is no saving and no fall of the volume; neither is one that began with it."""
+    g = np.random.default_rng(seed)
+
+    def period(kinds: str, mean: float) -> list[tuple[str, Decimal]]:
+        drawn, costs = g.choice(list(kinds), 900), g.gamma(2.0, mean / 2, 900)
+        return [(str(kind), Decimal(round(each * 1e6)).scaleb(-6)) for kind, each in zip(drawn, costs, strict=True)]
+
+    before, after = period("abe", 0.01), period("abn", 0.004)
+    found = remeasure(projected(), strata(before), strata(after), before_days=28, after_days=14)
+    then, now = DAYS_A_MONTH / 28, DAYS_A_MONTH / 14
+    paid_before, paid_after = paid(before, "ab"), paid(after, "ab")
+    unit = {kind: paid(before, kind) / sum(each == kind for each, _ in before) for kind in "ab"}
+    as_before = sum((unit[kind] for kind, _ in after if kind in "ab"), Decimal(0))
+    compared = [sum(kind in "ab" for kind, _ in each) for each in (before, after)]
+    assert found.naive == pytest.approx(paid_before * then - paid_after * now)
+    assert found.realised == pytest.approx((as_before - paid_after) * now)
+    assert found.by_volume == pytest.approx(paid_before * then - paid_before / compared[0] * compared[1] * now)
+    assert found.by_mix == pytest.approx(paid_before / compared[0] * compared[1] * now - as_before * now)
+    assert (found.requests, found.left_out, found.left_out_before) == (
+        compared[1],
+        900 - compared[1],
+        900 - compared[0],
+    )
+    assert found.left_out_cost_before == pytest.approx(paid(before, "e") * then)
+    # Nothing is lost: what is compared and what is left out are the whole of both months.
+    whole = paid(before, "abe") * then - paid(after, "abn") * now
+    assert found.naive + found.left_out_cost_before - found.left_out_cost == pytest.approx(whole)
+
+
+def paid(requests: list[tuple[str, Decimal]], kinds: str) -> Decimal:
+    return sum((cost for kind, cost in requests if kind in kinds), Decimal(0))
+
+
+def strata(requests: list[tuple[str, Decimal]]) -> dict[str, Stratum]:
+    return {
+        kind: Stratum(
+            requests=sum(each == kind for each, _ in requests),
+            cost=sum((cost for each, cost in requests if each == kind), Decimal(0)),
+            squares=sum(float(cost) ** 2 for each, cost in requests if each == kind),
+        )
+        for kind in {each for each, _ in requests}
+    }

@@ -176,6 +176,30 @@ def test_routing_is_recommended_by_what_is_shown_on_held_out_cases() -> None:
     assert recommend_routing(rule, line, MONTH, Decimal("0.0015"), weak="a/small", strong="a/large") is None
 
 
+def test_only_what_the_strong_model_serves_is_routed_and_only_its_cost_is_saved() -> None:
+    """It serves a fifth of the requests at 0.002 dollars; the other 96 dollars are no matter of the rule."""
+    rule, held_out = learned_and_held_out(0)
+    own = replace(
+        MONTH,
+        requests=2_000,
+        requests_low=1_800,
+        requests_high=2_200,
+        cost_per_request=Decimal("0.002"),
+        of_feature=10_000,
+        others=Decimal(96),
+        others_high=Decimal(105),
+    )
+    found = recommend_routing(rule, held_out, own, Decimal("0.0015"), weak="a/small", strong="a/large")
+    assert found is not None
+    assert (found.savings.now, found.savings.bill) == (Decimal(4), Decimal(100))
+    # Request by request: what the rule makes of a held-out case is taken off the cost of one of production.
+    assert float(found.savings.point) == pytest.approx(2_000 * 0.002 * held_out.saving.value)
+    assert found.savings.point < found.savings.now
+    assert found.savings.of_bill(1.0) == 0.04
+    assert found.impact == "low", "a quarter of a twenty-fifth"
+    assert any("2,000 of 10,000 requests a month" in each for each in found.assumptions)
+
+
 def test_too_few_cases_teach_nothing() -> None:
     few = mmlu().at(np.arange(50))
     with pytest.raises(AssayError, match="100 cases or more that both models answered; got 50"):
