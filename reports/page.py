@@ -49,6 +49,7 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     environment.filters["unbroken"] = unbroken
+    environment.filters["words"] = words
     return environment
 
 
@@ -57,11 +58,12 @@ def _shown(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-_ASIDE = re.compile(r"(\([^()]{1,60}\))|([\d.,]+–[\d.,]+%?)")
+_ASIDE = re.compile(r"(\([^()]{1,60}\))|`(?! )([^`]{1,200})(?<! )`|([\d.,]+–[\d.,]+%?)")
 
 
 def unbroken(sentence: str) -> Markup:
-    """The sentence escaped, its intervals kept on one line and what stands in brackets quieter."""
+    """The sentence escaped: intervals kept on one line, what stands in brackets quieter, commands between backticks set
+    as such."""
     parts: list[Markup] = []
     at = 0
     for found in _ASIDE.finditer(sentence := visible(sentence)):
@@ -69,11 +71,25 @@ def unbroken(sentence: str) -> Markup:
         inner = found.group()
         if found.group(1):
             parts.append(Markup('<span class="quiet">({})</span>').format(unbroken(inner[1:-1])))
+        elif found.group(2):
+            parts.append(Markup("<code>{}</code>").format(found.group(2)))
         else:
             parts.append(Markup('<span class="nw">{}</span>').format(inner))
         at = found.end()
     parts.append(escape(sentence[at:]))
     return Markup("").join(parts)
+
+
+_LONGEST_WHOLE = 24
+"""Characters of a word that fits any column."""
+
+
+def words(command: str) -> Markup:
+    """The command escaped; a short word of it (`--why`) is not broken at its hyphens."""
+    return Markup(" ").join(
+        Markup('<span class="nw">{}</span>').format(each) if "-" in each and len(each) <= _LONGEST_WHOLE else each
+        for each in visible(command).split(" ")
+    )
 
 
 def _policy(style: str, script: str) -> str:

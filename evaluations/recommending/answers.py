@@ -152,7 +152,9 @@ def sureness_text(found: Recommendation) -> str:
             f"(n = {count(found.n)})"
         )
     least = percent(LEAST_SHARE, trim=True)
-    return f"{percent(found.stability.share)} sure that it is {least} of the cost or more (n = {count(found.n)})"
+    # Nothing that is estimated is certain, however the figure rounds.
+    chance = percent(found.stability.share) if found.stability.share < 0.9995 else "more than 99.9%"
+    return f"it saves {least} of the cost or more with a chance of {chance} (n = {count(found.n)})"
 
 
 def next_step(found: StoredRecommendation) -> str:

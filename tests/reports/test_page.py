@@ -9,7 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from evaluations.results import RunResult
-from reports.page import render_page
+from reports.page import render_page, unbroken, words
 from reports.twins import as_html
 from reports.views.parts import Page
 from reports.views.run import run_view
@@ -146,3 +146,11 @@ def test_a_later_report_needs_only_a_view_and_a_template() -> None:
     page = render_page("base.html.j2", Bare(run_view(a_realistic_run(3)).page))
     assert '<p class="verdict' in page
     assert "Report schema 1. Data as of 28 June 2026, 06:00 UTC." in page
+
+
+def test_commands_within_sentences_are_set_apart_and_stay_text() -> None:
+    assert unbroken("Ask: `assay run <b>`, then `wait`.") == (
+        "Ask: <code>assay run &lt;b&gt;</code>, then <code>wait</code>."
+    )
+    assert unbroken("one ` alone (`x`)") == 'one ` alone <span class="quiet">(<code>x</code>)</span>'
+    assert words("assay accept 3 --why '<b>'") == ('assay accept 3 <span class="nw">--why</span> &#39;&lt;b&gt;&#39;')
