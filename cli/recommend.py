@@ -270,7 +270,7 @@ def everything(feature: str | None, margin: float, after_days: int) -> None:
     click.echo(asyncio.run(recommendation(feature=feature or "", margin=margin, after_days=after_days)))
     _, decided = listed(None, None, "open")
     if decided.of_bill is not None and decided.of_bill.changes:
-        click.echo(f"What is open would save {decided.of_bill.text}.")
+        click.echo(decided.of_bill.sentence)
     click.echo("See them: assay recommendations list")
 
 

@@ -34,7 +34,7 @@ class Decided:
         used = "" if self.adoption is None else f" {self.adoption.text}."
         saved = ""
         if self.of_bill is not None and self.of_bill.changes:
-            saved = f" What is open would save {self.of_bill.text}."
+            saved = f" {self.of_bill.sentence}"
         return f"{self.accepted} accepted{share}, {self.dismissed} dismissed, {self.open} open.{saved}{used}"
 
 

@@ -235,11 +235,16 @@ class OfBill:
 
     @property
     def text(self) -> str:
-        """In a sentence."""
+        """In words."""
         return (
             f"{percent(self.share)} ({percent(self.share_low)} to {percent(self.share_high)}) of the "
-            f"{money(self.bill)} a month that production costs, by {count(self.changes, 'change')}"
+            f"{money(self.bill)} a month that production is known to cost"
         )
+
+    @property
+    def sentence(self) -> str:
+        """Of all that is open."""
+        return f"What is open would save {self.text}, by {count(self.changes, 'change')}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ class Requirements:
     error_rate: float | None = None
     """Within it must lie the whole interval of the share of failed calls, as a fraction."""
     cost_per_request: Decimal | None = None
-    """US dollars, on average over the cases."""
+    """US dollars, on average over the cases; as long as requests of production, where they are brought to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -228,7 +228,9 @@ def _kpis(found: Standing) -> tuple[Kpi, ...]:
     return (
         Kpi(
             label="Saving a month",
-            value=money((low + high) / 2) if found.apart else "none",
+            value=money(sum((each.recommendation.savings.point for each in found.apart), Decimal(0)))
+            if found.apart
+            else "none",
             note=f"{money(low)} to {money(high)}" if found.apart else "nothing is recommended",
         ),
         Kpi(
@@ -495,7 +497,12 @@ def _compared(advice: Advice, answer: FeatureAnswer) -> Table:
             Column("why", "Why not", wide=True),
         ),
         rows=tuple(rows),
-        note=f"A loss within {points(answer.margin).lstrip('+')} does not matter." if answer.margin else "",
+        note=" ".join(
+            (
+                "A month is that of what the model in use serves." if advice.incumbent else "A month is all of it.",
+                *((f"A loss within {points(answer.margin).lstrip('+')} does not matter.",) if answer.margin else ()),
+            )
+        ),
     )
 
 

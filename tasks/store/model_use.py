@@ -21,6 +21,10 @@ MODEL = """CASE WHEN provider IS NULL OR starts_with(model, provider || '/') THE
 """A model's full name, as price rows have it."""
 
 
+MOST_BANDED = 5_000_000
+"""Requests that are gone through one by one at most, to tell how long their prompts are: beyond it that takes long."""
+
+
 def features_used(connection: Connection) -> list[str]:
     """The features that ever had a request that is rolled up."""
     return list(connection.execute(text("SELECT DISTINCT feature FROM usage_daily ORDER BY feature")).scalars())
@@ -50,21 +54,25 @@ def daily_use(
     """What these features took, all of them where none is named, on each day from first to last, both included.
 
     Days without requests are in it, with none. With `model`, only what that one served. `starts`: where price tiers
-    begin; requests are then told apart by the length of their prompts, as long as the requests themselves are kept.
+    begin; requests are then told apart by the length of their prompts, as long as the requests themselves are kept and
+    are no more than `MOST_BANDED`.
     """
     asked = {"first": first, "last": last, "all": not features, "features": list(features), "model": model}
-    bands = _bands(connection, asked, starts) if starts else {}
     sums = ", ".join(f"CAST(sum({column}) AS bigint) AS {column}" for column in TOKENS)
-    rows = connection.execute(
-        text(f"""
+    rows = list(
+        connection.execute(
+            text(f"""
             SELECT day, CAST(sum(requests) AS bigint) AS requests, CAST(sum(usage_unknown) AS bigint) AS unknown, {sums}
             FROM usage_daily
             WHERE day BETWEEN :first AND :last AND (:all OR feature = ANY(:features))
               AND (CAST(:model AS text) IS NULL OR {MODEL} = :model)
             GROUP BY day
         """),
-        asked,
+            asked,
+        )
     )
+    few = sum(row.requests for row in rows) <= MOST_BANDED
+    bands = _bands(connection, asked, starts) if starts and few else {}
     found = {
         row.day: DayUse(
             day=row.day,

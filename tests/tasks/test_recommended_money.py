@@ -20,6 +20,7 @@ from tasks.mixing import MixQuestion, advise_mix
 from tasks.recommendation_evidence import known_of
 from tasks.recommending import Ask, advise, advise_wastes
 from tasks.rollups import roll_up_days
+from tasks.store import model_use
 from tasks.store.database import transaction
 from tasks.store.prices import add_prices
 from tests.cli.commands import assay_here, rows
@@ -185,6 +186,9 @@ def test_a_month_is_priced_by_the_length_of_every_prompt_and_says_so_where_only_
     assert found.low is not None
     assert found.low < found.month
     assert not any("average" in note for note in found.notes)
+    with pytest.MonkeyPatch.context() as few:
+        few.setattr(model_use, "MOST_BANDED", asked_for - 1)
+        assert "of 14 of 14 days only the average prompt" in " ".join(cost_of(asked).months[0].notes)
     with transaction() as connection:
         connection.execute(text("DELETE FROM requests WHERE at < '2026-05-11'"))
     [half] = cost_of(asked).months
