@@ -65,7 +65,7 @@ FILL = f"""
 
 
 FACTS = ("usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects", "usage_persons", "customer_silent",
-         "customer_outcomes", "customer_sums", "customer_requests")  # fmt: skip
+         "customer_outcomes", "customer_sums", "customer_requests", "usage_demand", "usage_spread")  # fmt: skip
 
 
 def say(line: str = "") -> None:
@@ -171,11 +171,12 @@ def after_a_year(requests: int, per_day: int, rounds: int) -> None:
 
 
 def quarter(requests: int, rounds: int) -> None:
-    from tasks.rollups import roll_up_days
+    from tasks.rollups import keep_demand, roll_up_days
 
     say(f"a quarter of {requests:,} requests")
     say(f"  made up in {seconds(lambda: fill(FIRST, QUARTER, requests // QUARTER)):.0f} s")
     say(f"  rolled up in {seconds(lambda: roll_up_days(None)):.0f} s")
+    say(f"  what features asked kept in {seconds(keep_demand):.0f} s")
     tidy(*FACTS)
     ask(rounds)
     pages(rounds // 4)
@@ -301,6 +302,58 @@ def _performance(window: Any) -> Callable[[Connection], object]:
     return lambda connection: performance(connection, window, ("feature", "model"), until=day_bounds(LAST, "UTC")[1])
 
 
+def _shape(connection: Connection) -> object:
+    from tasks.store.model_use import request_shape
+
+    return request_shape(connection, FEATURE, *_days(28))
+
+
+def _traffic(connection: Connection) -> object:
+    from tasks.store.model_facts import traffic_of
+
+    return traffic_of(connection, FEATURE)
+
+
+def _demand(connection: Connection) -> object:
+    from tasks.store.demand import demand_of
+
+    return demand_of(connection, FEATURE, *_days(30))
+
+
+def _strata(connection: Connection) -> object:
+    from tasks.store.demand import strata
+
+    return strata(connection, FEATURE, *_days(30))
+
+
+def _seldom_asked(connection: Connection) -> object:
+    from tasks.store.deployment_facts import is_sample
+    from tasks.store.deployment_health import last_request
+    from tasks.store.recommendation_evidence import production_calls
+
+    found = production_calls(connection, "feature-none", *_days(28), "UTC")
+    return found, last_request(connection, "feature-none", "production"), is_sample(connection, None, "feature-none")
+
+
+def _health(connection: Connection) -> object:
+    """Of a day and of the one before it, as `assay deploy health` reads them."""
+    from evaluations.rollups import day_bounds
+    from tasks.store.deployment_health import uptime_of
+    from tasks.store.experiment_data import feature_sums
+
+    begins, ends = day_bounds(LAST, "UTC")
+    for first, last in ((begins, ends), (begins - timedelta(days=1), begins)):
+        feature_sums(connection, FEATURE, "production", GUARDED, first, last, without_canaries_but="canary:none")
+    return uptime_of(connection, FEATURE, "production", begins, ends)
+
+
+def _days(count: int) -> tuple[date, date]:
+    return LAST - timedelta(days=count - 1), LAST
+
+
+FEATURE = "feature-0"
+"""The one with most of the requests."""
+GUARDED = ("error_rate", "latency_ms", "cost")
 LAST = FIRST + timedelta(days=QUARTER - 1)
 QUERIES: dict[str, Callable[[Connection], object]] = {
     "spend by feature": _spend(("feature",), "total"),
@@ -316,6 +369,12 @@ QUERIES: dict[str, Callable[[Connection], object]] = {
     "customer metrics of a feature and category": _customers_of,
     "percentiles by feature and model": _performed("feature", "model"),
     "percentiles by feature, version and region": _performed("feature", "prompt_version", "region"),
+    "requests of a feature, for a selection": _shape,
+    "traffic of a feature, for a validation": _traffic,
+    "what a feature asks, for a deployment": _demand,
+    "costs of a feature by category, for a saving": _strata,
+    "last requests of a feature that has none": _seldom_asked,
+    "health of what is live": _health,
     **{f"performance, {window} beside the one before": _performance(window) for window in ("1h", "24h", "7d", "30d")},
 }
 

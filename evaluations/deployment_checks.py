@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from evaluations.demand import Demand
 from evaluations.deployments import Bundle
 from evaluations.models import Environment, Model
 from evaluations.prompts import ReviewState, said_state
@@ -23,6 +24,8 @@ MUST: Mapping[str, str] = {
     "reasoning_effort": "reasoning",
 }
 """Parameters of a bundle that ask for a capability of the model."""
+ALL_BUT_FEW = 0.999
+"""Of the prompts: the context has to take all but one of a thousand."""
 KEYLESS = frozenset({"simulated", "replay"})
 """Providers that need no key: made-up and recorded answers."""
 
@@ -127,18 +130,6 @@ def _contradictions(found: Concluded) -> Iterator[str]:
 
 
 # The bundle
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """What the feature asks of a model, measured over its requests. None: not known."""
-
-    requests: int = 0
-    days: int = 0
-    peak_requests_per_minute: int | None = None
-    peak_tokens_per_minute: int | None = None
-    longest_prompt: int | None = None
-    """Input tokens at the 99.9th percentile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,11 +259,12 @@ def _limits(bundle: Bundle, around: Surroundings) -> Iterator[Check]:
             f"max_tokens {count(output)} is more than the {count(limits.max_output_tokens)} that {bundle.model} writes"
         )
         yield Check(name="context", level="refuse", says=says)
-    if limits.context_tokens is not None and demand.longest_prompt is not None:
-        needs = demand.longest_prompt + (output or 0)
+    longest = demand.prompt_tokens(ALL_BUT_FEW)
+    if limits.context_tokens is not None and longest is not None:
+        needs = longest + (output or 0)
         fits = needs <= limits.context_tokens
         says = (
-            f"one prompt of a thousand has {count(demand.longest_prompt)} tokens or more"
+            f"one prompt of a thousand has {count(longest)} tokens or more"
             f"{f' and may get {count(output)} back' if output else ''}; {bundle.model} takes "
             f"{count(limits.context_tokens)}"
         )

@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 from sqlalchemy import Connection
 
+from evaluations.demand import Demand
 from evaluations.deployment_checks import (
     KEYLESS,
     Check,
@@ -41,10 +43,12 @@ from tasks.store import deployment_facts as facts
 from tasks.store import deployments as stored
 from tasks.store.database import transaction
 from tasks.store.decisions import decisions_of, estimates_of, latest_look
+from tasks.store.demand import demand_of
 from tasks.store.deployment_facts import CaseChanges
 from tasks.store.deployments import NewDeployment, StoredDeployment
 from tasks.store.experiments import StoredExperiment, find_experiment
 from tasks.store.models import environment_named, models_named
+from tasks.store.rollups import timezone_of
 from tasks.store.runs import run_of
 
 HISTORY = timedelta(days=30)
@@ -147,7 +151,7 @@ def propose(wish: Wish, now: datetime | None = None) -> Proposal:
         cases = None if before is None else facts.changed_cases(connection, before, bundle)
         suite = facts.suite_of(connection, feature)
         diff = prompt_diff(connection, before, prompt)
-        measured = facts.demand_of(connection, feature, now - HISTORY).requests
+        measured = _demand(connection, feature, now).calls
     cost, unknown = _monthly(feature, bundle) if measured else (None, f"no request of {feature} is measured yet")
     cost_now = _monthly(feature, before)[0] if measured and before is not None else None
     with transaction() as connection:
@@ -289,13 +293,18 @@ def _around(
         key_variables=() if bundle.provider in KEYLESS else keys,
         key_there=any(os.environ.get(name) for name in keys),
         probe=facts.last_probe(connection, bundle.provider, now - PROBE_COUNTS),
-        demand=facts.demand_of(connection, feature, now - HISTORY),
+        demand=_demand(connection, feature, now),
         monthly_cost=cost,
         cost_unknown=unknown,
         others_cost=sum((each for each in others if each is not None), Decimal(0)),
         others_unknown=sum(each is None for each in others),
         regression=facts.regression_of(connection, bundle),
     )
+
+
+def _demand(connection: Connection, feature: str, now: datetime) -> Demand:
+    last = now.astimezone(ZoneInfo(timezone_of(connection))).date()
+    return demand_of(connection, feature, last - HISTORY, last)
 
 
 def prompt_diff(

@@ -14,7 +14,7 @@ from evaluations.recommending.evidence import NoIncumbentData
 from evaluations.recommending.remeasuring import remeasure
 from evaluations.wording import count
 from tasks.settings import settings
-from tasks.store import facts, model_use, prices, recommendation_evidence, recommendations, rollups
+from tasks.store import demand, facts, model_use, prices, recommendation_evidence, recommendations, rollups
 from tasks.store.database import transaction
 
 AFTER_DAYS = 30
@@ -54,15 +54,13 @@ def remeasure_due(after_days: int = AFTER_DAYS) -> Remeasurements:
             if newest is None or newest < last:
                 waiting += 1
             elif (each.id, first, last) not in done:
-                found = _measured(connection, each, changed, after_days, timezone)
+                found = _measured(connection, each, changed, after_days)
                 recommendations.save_measurement(connection, found, settings().actor)
                 measured += 1
     return Remeasurements(measured=measured, waiting=waiting)
 
 
-def _measured(
-    connection: Connection, accepted: StoredRecommendation, changed: date, days: int, timezone: str
-) -> Measurement:
+def _measured(connection: Connection, accepted: StoredRecommendation, changed: date, days: int) -> Measurement:
     feature, first, last = (
         accepted.recommendation.feature,
         changed + timedelta(days=1),
@@ -72,8 +70,8 @@ def _measured(
     try:
         found = remeasure(
             accepted.recommendation.savings,
-            recommendation_evidence.strata(connection, feature, before_first, before_last, timezone),
-            recommendation_evidence.strata(connection, feature, first, last, timezone),
+            demand.strata(connection, feature, before_first, before_last),
+            demand.strata(connection, feature, first, last),
             before_days=days,
             after_days=days,
             price_change=_price_change(connection, feature, (before_first, before_last), last),

@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 from evaluations.errors import AssayError, unknown_name
 from evaluations.wording import count
 from tasks.settings import settings
-from tasks.store import rollups
+from tasks.store import demand, rollups
 from tasks.store.customer import days as tickets
 from tasks.store.database import transaction
 from tasks.store.rollups import RolledUp
@@ -93,6 +93,16 @@ def count_customers() -> int:
     for day in days:
         with transaction() as connection:
             tickets.count_tickets(connection, day)
+    return len(days)
+
+
+def keep_demand() -> int:
+    """Keep what features asked on each whole day that is rolled up and not kept, by itself. Gives how many days."""
+    with transaction() as connection:
+        days = demand.days_to_keep(connection)
+    for day in days:
+        with transaction() as connection:
+            demand.keep_day(connection, day)
     return len(days)
 
 

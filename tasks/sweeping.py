@@ -76,7 +76,13 @@ async def drop_old_partitions() -> str:
 @task(name="roll-up-days", cache_policy=NO_CACHE)
 async def roll_up_days(first: date | None, last: date | None) -> str:
     """Roll up a range of days, or all that changed. Gives a sentence about what came of them."""
-    return str(await asyncio.to_thread(lambda: rollups.roll_up_days(rollups.days_between(first, last))))
+    return str(await asyncio.to_thread(_roll_up, first, last))
+
+
+def _roll_up(first: date | None, last: date | None) -> rollups.RolledDays:
+    rolled = rollups.roll_up_days(rollups.days_between(first, last))
+    rollups.keep_demand()
+    return rolled
 
 
 @task(name="write-page", cache_policy=NO_CACHE)

@@ -50,6 +50,8 @@ CHILDREN = {
     "usage_rhythm": "rolled_days",
     "usage_subjects": "rolled_days",
     "usage_persons": "rolled_days",
+    "usage_demand": "rolled_days",
+    "usage_spread": "rolled_days",
     "customer_silent": "rolled_days",
     "customer_outcomes": "rolled_days",
     "customer_sums": "rolled_days",
@@ -118,7 +120,7 @@ def test_every_fact_says_when_it_was_recorded() -> None:
     """Or belongs to one that does; what a run holds for itself changes while it runs, and has its own times."""
     own_times = {"cases", "quarantined_rows", "run_variants", "run_shards", "run_budgets", "calls", "verdicts"}
     own_times |= {"usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects", "usage_persons"}
-    own_times |= {"experiment_estimates"}
+    own_times |= {"experiment_estimates", "usage_demand", "usage_spread"}
     own_times |= {"customer_silent", "customer_outcomes", "customer_sums", "customer_requests"}
     without = {name for name, table in Base.metadata.tables.items() if "recorded_at" not in table.columns}
     assert without == own_times

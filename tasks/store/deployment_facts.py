@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, text
 
-from evaluations.deployment_checks import Demand, Regression
+from evaluations.deployment_checks import Regression
 from evaluations.deployments import Bundle
 from evaluations.prompts import ReviewState
 
@@ -38,33 +38,6 @@ class CaseChanges:
     @property
     def mended(self) -> int:
         return sum(each.after == "pass" for each in self.changed)
-
-
-def demand_of(connection: Connection, feature: str, since: datetime) -> Demand:
-    """What a feature asked of its models since a time: its busiest minute and its longest prompts."""
-    row = connection.execute(
-        text("""
-            WITH own AS (
-                SELECT at, input_tokens + cached_tokens + cache_write_tokens + cache_write_1h_tokens AS prompt,
-                    output_tokens + reasoning_tokens AS output, usage_known
-                FROM requests WHERE feature = :feature AND at >= :since AND model IS NOT NULL),
-            minutes AS (
-                SELECT count(*) AS requests, sum(prompt + output) AS tokens FROM own
-                GROUP BY date_trunc('minute', at))
-            SELECT (SELECT count(*) FROM own) AS requests,
-                (SELECT count(DISTINCT date_trunc('day', at)) FROM own) AS days,
-                (SELECT max(requests) FROM minutes) AS peak_requests, (SELECT max(tokens) FROM minutes) AS peak_tokens,
-                (SELECT percentile_disc(0.999) WITHIN GROUP (ORDER BY prompt) FROM own WHERE usage_known) AS longest
-        """),
-        {"feature": feature, "since": since},
-    ).one()
-    return Demand(
-        requests=row.requests,
-        days=row.days,
-        peak_requests_per_minute=row.peak_requests,
-        peak_tokens_per_minute=None if row.peak_tokens is None else int(row.peak_tokens),
-        longest_prompt=row.longest,
-    )
 
 
 def last_probe(connection: Connection, provider: str, since: datetime) -> tuple[bool, str, datetime] | None:

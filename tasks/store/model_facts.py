@@ -12,7 +12,8 @@ from evaluations.availability import RECENT, WINDOW, Outcome
 from evaluations.model_overview import Use
 from evaluations.model_validation import Traffic
 from evaluations.performance import Window
-from evaluations.rollups import PROMPT_TOKENS, TOKENS, Dimension, day_bounds
+from evaluations.rollups import Dimension, day_bounds
+from tasks.store.demand import demand_of
 from tasks.store.facts import newest_whole_day
 from tasks.store.model_use import daily_use
 from tasks.store.performance import performed_on_days
@@ -116,10 +117,7 @@ def uses(connection: Connection) -> list[Use]:
 
 
 def traffic_of(connection: Connection, feature: str) -> Traffic | None:
-    """The traffic of a feature in the window of use, from its first day there on; None when it had none.
-
-    Minutes and prompts are read from the requests themselves, days from their facts.
-    """
+    """The traffic of a feature in the window of use, from its first day there on; None when it had none."""
     window = window_of_use(connection)
     if window is None:
         return None
@@ -127,30 +125,11 @@ def traffic_of(connection: Connection, feature: str) -> Traffic | None:
     days = tuple(dropwhile(lambda each: not each.requests, daily_use(connection, [feature], *window)))
     if not days:
         return None
-    return Traffic(feature=feature, days=days, **_peaks(connection, feature, *window))
-
-
-def _peaks(connection: Connection, feature: str, first: date, last: date) -> dict[str, int | None]:
-    """The busiest minute and the longest prompt; None once the requests themselves are gone."""
-    timezone = timezone_of(connection)
-    prompt, every = " + ".join(PROMPT_TOKENS), " + ".join(TOKENS)
-    row = connection.execute(
-        text(f"""
-            SELECT max(requests) AS requests, max(tokens) AS tokens, max(longest) AS longest FROM (
-                SELECT count(*) AS requests, max({prompt}) AS longest,
-                       sum({every}) AS tokens
-                FROM requests WHERE at >= :begins AND at < :ends AND feature = :feature
-                GROUP BY date_trunc('minute', at)
-            ) AS minutes
-        """),
-        {
-            "feature": feature,
-            "begins": day_bounds(first, timezone)[0],
-            "ends": day_bounds(last, timezone)[1],
-        },
-    ).one()
-    return {
-        "peak_requests_per_minute": row.requests,
-        "peak_tokens_per_minute": None if row.tokens is None else int(row.tokens),
-        "longest_prompt_tokens": row.longest,
-    }
+    asked = demand_of(connection, feature, *window)
+    return Traffic(
+        feature=feature,
+        days=days,
+        peak_requests_per_minute=asked.peak_requests_per_minute,
+        peak_tokens_per_minute=asked.peak_tokens_per_minute,
+        longest_prompt_tokens=asked.longest_prompt,
+    )

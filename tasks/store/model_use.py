@@ -10,9 +10,9 @@ from sqlalchemy import Connection, text
 from evaluations.cost_scenarios import Band, DayUse
 from evaluations.pricing import TOKEN_CLASSES, TokenClass
 from evaluations.roi import DAYS_A_MONTH
-from evaluations.rollups import PROMPT_TOKENS, TOKENS, day_bounds
+from evaluations.rollups import TOKENS
 from evaluations.selection import Shape
-from tasks.store.rollups import timezone_of
+from tasks.store.demand import demand_of
 
 _CLASS_OF_COLUMN: dict[str, TokenClass] = {f"{name}_tokens": name for name in TOKEN_CLASSES}
 assert set(TOKENS) == set(_CLASS_OF_COLUMN), set(TOKENS) ^ set(_CLASS_OF_COLUMN)
@@ -125,26 +125,12 @@ def _tokens(row: Any) -> dict[TokenClass, int]:
 
 def request_shape(connection: Connection, feature: str, first: date, last: date) -> Shape | None:
     """What the requests of these days are like; None where there are none (any more)."""
-    timezone = timezone_of(connection)
-    prompt = " + ".join(PROMPT_TOKENS)
-    row = connection.execute(
-        text(f"""
-            SELECT count(*) AS rows,
-                   percentile_disc(0.95) WITHIN GROUP (ORDER BY {prompt}) FILTER (WHERE usage_known) AS p95,
-                   avg(CAST(service_tier IN ('batch', 'flex') AS int)) FILTER (WHERE service_tier IS NOT NULL) AS batch
-            FROM requests WHERE feature = :feature AND at >= :begins AND at < :ends
-        """),
-        {
-            "feature": feature,
-            "begins": day_bounds(first, timezone)[0],
-            "ends": day_bounds(last, timezone)[1],
-        },
-    ).one()
-    if not row.rows:
+    found = demand_of(connection, feature, first, last)
+    if not found.requests:
         return None
     return Shape(
-        rows=row.rows,
-        prompt_tokens_p95=None if row.p95 is None else int(row.p95),
-        a_month=Decimal(row.rows) / ((last - first).days + 1) * DAYS_A_MONTH,
-        batch_share=None if row.batch is None else float(row.batch),
+        rows=found.requests,
+        prompt_tokens_p95=found.prompt_tokens(0.95),
+        a_month=Decimal(found.requests) / ((last - first).days + 1) * DAYS_A_MONTH,
+        batch_share=found.batch_share,
     )

@@ -1,16 +1,14 @@
 """What recommendations stand on, read from runs and from production: answers by case, calls, requests, strata."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from evaluations.pricing import TOKEN_CLASSES, TokenClass
-from evaluations.recommending.remeasuring import Stratum
 from evaluations.rollups import day_bounds
 from tasks.store.model_use import MODEL
 
@@ -85,7 +83,9 @@ def case_calls(connection: Connection, answers_of: UUID, variant: int) -> list[C
             repeat=row.repeat,
             failed=row.failed,
             superseded=row.superseded,
-            tokens=_tokens(row, _ANSWERED),
+            tokens=_tokens(_ANSWERED, (getattr(row, f"{name}_tokens") for name in _ANSWERED))
+            if row.usage_known
+            else None,
             cost=row.cost,
             latency_ms=row.latency_ms,
             truncated=row.truncated,
@@ -145,13 +145,11 @@ def production_calls(
     tokens = ", ".join(f"{name}_tokens" for name in TOKEN_CLASSES)
     rows = connection.execute(
         text(f"""
-            SELECT * FROM (
-                SELECT at, id, {MODEL} AS model, prompt_version, coalesce(status = 'error', false) AS failed,
-                       usage_known, {tokens}, cost
-                FROM requests
-                WHERE feature = :feature AND at >= :begins AND at < :ends AND model IS NOT NULL
-                ORDER BY at DESC, id DESC LIMIT :most) AS newest
-            ORDER BY at, id
+            SELECT at, {MODEL} AS model, prompt_version, coalesce(status = 'error', false) AS failed, cost, usage_known,
+                   {tokens}
+            FROM requests
+            WHERE feature = :feature AND at >= :begins AND at < :ends AND model IS NOT NULL
+            ORDER BY at DESC, id DESC LIMIT :most
         """),
         {
             "feature": feature,
@@ -162,32 +160,16 @@ def production_calls(
     )
     return [
         ProductionCall(
-            at=row.at,
-            model=row.model,
-            prompt_version=row.prompt_version,
-            failed=row.failed,
-            tokens=_tokens(row, TOKEN_CLASSES),
-            cost=row.cost,
+            at=at,
+            model=model,
+            prompt_version=version,
+            failed=failed,
+            tokens=_tokens(TOKEN_CLASSES, counts) if usage_known else None,
+            cost=cost,
         )
-        for row in rows
+        for at, model, version, failed, cost, usage_known, *counts in reversed(rows.all())
     ]
 
 
-def strata(connection: Connection, feature: str, first: date, last: date, timezone: str) -> dict[str, Stratum]:
-    """The priced requests of a feature by what they were about, between two days, both included."""
-    rows = connection.execute(
-        text("""
-            SELECT coalesce(category, '') AS name, count(*) AS requests, sum(cost) AS cost,
-                   CAST(sum(CAST(cost AS float8) * CAST(cost AS float8)) AS float8) AS squares
-            FROM requests WHERE feature = :feature AND at >= :begins AND at < :ends AND cost IS NOT NULL
-            GROUP BY 1 ORDER BY 1
-        """),
-        {"feature": feature, "begins": day_bounds(first, timezone)[0], "ends": day_bounds(last, timezone)[1]},
-    )
-    return {row.name: Stratum(requests=row.requests, cost=row.cost, squares=row.squares) for row in rows}
-
-
-def _tokens(row: Any, classes: Sequence[TokenClass]) -> dict[TokenClass, int] | None:
-    if not row.usage_known:
-        return None
-    return {name: count for name in classes if (count := getattr(row, f"{name}_tokens"))}
+def _tokens(classes: Sequence[TokenClass], counts: Iterable[int]) -> dict[TokenClass, int]:
+    return {name: count for name, count in zip(classes, counts, strict=True) if count}

@@ -86,7 +86,7 @@ RIGHTS: Mapping[str, Rights] = {
     **{name: _run(_ROLL, delete=True) for name in ("rollup_dirty", "customer_dirty", "customer_silent")},
     **{name: _run(_ROLL, delete=True) for name in ("customer_outcomes", "customer_requests", "customer_sums")},
     **{name: _run(_ROLL, delete=True) for name in ("usage_hourly", "usage_daily", "usage_rhythm")},
-    **{name: _run(_ROLL, delete=True) for name in ("usage_subjects", "usage_persons")},
+    **{name: _run(_ROLL, delete=True) for name in ("usage_subjects", "usage_persons", "usage_demand", "usage_spread")},
     "rolled_days": _run(_ROLL),
     "restatements": _run(_ROLL, update=False),
     "logical_dates": _run(_ROLL),

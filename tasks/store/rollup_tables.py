@@ -175,3 +175,39 @@ class UsagePersonsRow(Base):
     persons: Mapped[counted]
     requests: Mapped[counted]
     """Theirs."""
+
+
+class UsageDemandRow(Base):
+    """What a feature asked of its models on a day (tasks/store/demand.py)."""
+
+    __tablename__ = "usage_demand"
+    day: Mapped[date] = mapped_column(ForeignKey("rolled_days.day", ondelete="CASCADE"), primary_key=True)
+    feature: Mapped[name_text] = mapped_column(primary_key=True)
+    rolled_at: Mapped[moment]
+    """Of the rollup that it was counted after: another one than the day's means that it is to be counted again."""
+    requests: Mapped[counted]
+    calls: Mapped[counted]
+    """Requests in which a model took part; all that follows is of them."""
+    peak_requests: Mapped[counted | None]
+    """Of the busiest minute; so is the next."""
+    peak_tokens: Mapped[counted | None]
+    longest: Mapped[counted | None]
+    """Tokens of the longest prompt."""
+    prompts: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Pairs of bucket and count, a token in the place of a microsecond; null when nobody reported tokens."""
+    tier_known: Mapped[counted]
+    tier_batch: Mapped[counted]
+
+
+class UsageSpreadRow(Base):
+    """How the costs of a feature's requests spread on a day, by category; '' is none."""
+
+    __tablename__ = "usage_spread"
+    day: Mapped[date] = mapped_column(ForeignKey("rolled_days.day", ondelete="CASCADE"), primary_key=True)
+    feature: Mapped[name_text] = mapped_column(primary_key=True)
+    category: Mapped[name_text] = mapped_column(primary_key=True)
+    requests: Mapped[counted]
+    """Those that are priced."""
+    cost: Mapped[summed]
+    squares: Mapped[summed]
+    """Sum of the squared costs of the requests."""

@@ -130,6 +130,7 @@ class RequestRow(Base):
         CheckConstraint("(cost IS NULL) = (cost_source IS NULL)", name="cost_has_source"),
         CheckConstraint("follow_up_required OR NOT follow_up_completed", name="follow_up"),
         Index("ix_requests_at", "at"),
+        Index("ix_requests_feature", "feature", "at"),
         Index("ix_requests_trace_id", "trace_id", postgresql_where=text("trace_id IS NOT NULL")),
         Index("ix_requests_subject", "subject", "feature", "at", postgresql_where=text("subject IS NOT NULL")),
         Index("ix_requests_told", "at", "feature", postgresql_where=text(TOLD)),

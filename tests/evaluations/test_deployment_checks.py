@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from evaluations.deployment_checks import Check, Demand, Regression, Surroundings, refusals, validate
+from evaluations.demand import Demand
+from evaluations.deployment_checks import Check, Regression, Surroundings, refusals, validate
 from evaluations.deployments import Bundle, Policy, differences
 from evaluations.errors import AssayError
+from evaluations.histograms import of_latencies
 from evaluations.models import Capability, Environment, Limits, Model
 
 AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -52,7 +54,7 @@ def test_a_bundle_that_has_what_it_needs_is_fine() -> None:
         ({"of": bundle(max_tokens=9000), "model": model(limits=Limits(max_output_tokens=4096))}, "context",
          "max_tokens 9,000 is more than the 4,096", False),
         ({"of": bundle(max_tokens=500), "model": model(limits=Limits(context_tokens=8000)),
-          "demand": Demand(longest_prompt=7900)}, "context", "takes 8,000", True),
+          "demand": Demand(prompts=of_latencies([7.9]))}, "context", "takes 8,000", True),
         ({"model": model(limits=Limits(requests_per_minute=60)), "demand": Demand(peak_requests_per_minute=61)},
          "rate limit", "the busiest minute had 61 requests", True),
         ({"model": model(limits=Limits(tokens_per_minute=60)), "demand": Demand(peak_tokens_per_minute=61)},

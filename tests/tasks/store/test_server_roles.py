@@ -45,6 +45,7 @@ ADMINS_CHANGE = {"platform", "request_keys", "environments"}
 RUNNERS_DELETE = {
     *("calls", "rollup_dirty", "customer_dirty", "customer_silent", "customer_outcomes", "customer_requests"),
     *("customer_sums", "usage_hourly", "usage_daily", "usage_rhythm", "usage_subjects", "usage_persons"),
+    *("usage_demand", "usage_spread"),
 }
 ADMINS_DELETE = {"requests", "spans", "role_grants", "notification_rules"}
 CHANGED = {
