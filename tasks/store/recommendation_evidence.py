@@ -1,4 +1,4 @@
-"""What recommendations stand on, read from runs and from production: answers by case, calls, requests, strata."""
+"""What recommendations stand on, read from runs and from production: answers by case, calls, requests."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -28,6 +28,7 @@ KNOWN: tuple[str, ...] = (
     "0025",
     "0026",
     "0027",
+    "0028",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]

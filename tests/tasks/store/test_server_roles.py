@@ -52,7 +52,7 @@ CHANGED = {
     "deployments": {
         *("status", "rollout_percent", "began_at", "deployed_at", "ended_at", "moved_by", "moved_why", "updated_at")
     },
-    "deployment_steps": {"ended_at", "outcome", "why", "actor"},
+    "deployment_steps": {"ended_at", "outcome", "why", "actor", "waits_since"},
     "recommendations": {"status", "moved_why", "moved_by", "moved_at"},
     "notification_deliveries": {"status", "attempts", "next_at", "last_error", "delivered_at", "actor"},
 }
