@@ -5,7 +5,7 @@ keeping days makes answers fast and changes none of them. A kept day holds for t
 day is rolled up again it is read from its requests until somebody keeps it anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -102,6 +102,24 @@ def strata(connection: Connection, feature: str, first: date, last: date) -> dic
     }
 
 
+def days_with_longer_prompts(
+    connection: Connection, features: Sequence[str], first: date, last: date, tokens: int
+) -> list[date]:
+    """On which of these days a prompt of these features, all of them where none is named, may have had more tokens.
+
+    Those that are not kept are among them.
+    """
+    window = _window(connection, first, last)
+    asked = {**window, "all": not features, "features": list(features), "tokens": tokens}
+    long = set(
+        connection.execute(
+            text(f"SELECT r.day FROM {_KEPT} AND (:all OR d.feature = ANY(:features)) AND d.longest > :tokens"), asked
+        ).scalars()
+    )
+    kept = _kept_days(connection, window)
+    return [day for day in _days(window) if day in long or day not in kept]
+
+
 def days_to_keep(connection: Connection) -> list[date]:
     """Whole days of the last `KEPT_DAYS` that are rolled up and not kept as they are now, oldest first."""
     timezone = rollups.timezone_of(connection)
@@ -147,12 +165,19 @@ def _window(connection: Connection, first: date, last: date) -> dict[str, Any]:
 
 def _days_to_read(connection: Connection, window: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """When the days that are not kept begin and end."""
-    kept = set(connection.execute(text(f"SELECT DISTINCT r.day FROM {_KEPT}"), window).scalars())
-    for n in range((window["last"] - window["first"]).days + 1):
-        day = window["first"] + timedelta(days=n)
+    kept = _kept_days(connection, window)
+    for day in _days(window):
         if day not in kept:
             begins, ends = day_bounds(day, window["timezone"])
             yield {"begins": begins, "ends": ends}
+
+
+def _kept_days(connection: Connection, window: dict[str, Any]) -> set[date]:
+    return set(connection.execute(text(f"SELECT DISTINCT r.day FROM {_KEPT}"), window).scalars())
+
+
+def _days(window: dict[str, Any]) -> list[date]:
+    return [window["first"] + timedelta(days=n) for n in range((window["last"] - window["first"]).days + 1)]
 
 
 def _demand(row: Row[Any]) -> Demand:

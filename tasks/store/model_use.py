@@ -5,14 +5,15 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from evaluations.cost_scenarios import Band, DayUse
 from evaluations.pricing import TOKEN_CLASSES, TokenClass
 from evaluations.roi import DAYS_A_MONTH
-from evaluations.rollups import TOKENS
+from evaluations.rollups import PROMPT_TOKENS, TOKENS, day_bounds
 from evaluations.selection import Shape
-from tasks.store.demand import demand_of
+from tasks.store.demand import days_with_longer_prompts, demand_of
+from tasks.store.rollups import timezone_of
 
 _CLASS_OF_COLUMN: dict[str, TokenClass] = {f"{name}_tokens": name for name in TOKEN_CLASSES}
 assert set(TOKENS) == set(_CLASS_OF_COLUMN), set(TOKENS) ^ set(_CLASS_OF_COLUMN)
@@ -54,8 +55,8 @@ def daily_use(
     """What these features took, all of them where none is named, on each day from first to last, both included.
 
     Days without requests are in it, with none. With `model`, only what that one served. `starts`: where price tiers
-    begin; requests are then told apart by the length of their prompts, as long as the requests themselves are kept and
-    are no more than `MOST_BANDED`.
+    begin; requests are then told apart by the length of their prompts. Where some of them may be longer than the least,
+    that takes the requests themselves, which have to be there still, and to be no more than `MOST_BANDED`.
     """
     asked = {"first": first, "last": last, "all": not features, "features": list(features), "model": model}
     sums = ", ".join(f"CAST(sum({column}) AS bigint) AS {column}" for column in TOKENS)
@@ -71,15 +72,17 @@ def daily_use(
             asked,
         )
     )
-    few = sum(row.requests for row in rows) <= MOST_BANDED
-    bands = _bands(connection, asked, starts) if starts and few else {}
+    timezone = timezone_of(connection)
+    long = set(days_with_longer_prompts(connection, features, first, last, min(starts))) if starts else set()
+    if sum(row.requests for row in rows if row.day in long) > MOST_BANDED:
+        starts = ()
     found = {
         row.day: DayUse(
             day=row.day,
             requests=row.requests,
             unknown=row.unknown,
             tokens=_tokens(row),
-            bands=_whole(bands.get(row.day, ()), row.requests - row.unknown),
+            bands=() if not starts else _bands(connection, asked, row, starts if row.day in long else (), timezone),
         )
         for row in rows
     }
@@ -87,35 +90,34 @@ def daily_use(
     return tuple(found.get(day, DayUse(day=day, requests=0)) for day in days)
 
 
-def _bands(connection: Connection, asked: Mapping[str, Any], starts: Collection[int]) -> dict[date, tuple[Band, ...]]:
-    """The requests themselves, by day and by the price tiers that the length of their prompts falls into."""
-    timezone = timezone_of(connection)
+def _bands(
+    connection: Connection, asked: Mapping[str, Any], day: Row[Any], starts: Collection[int], timezone: str
+) -> tuple[Band, ...]:
+    """A day's requests by the price tiers that the length of their prompts falls into; read where `starts` are given.
+
+    None where some of them are gone, or were not yet rolled up: the rest may be unlike them.
+    """
+    requests = day.requests - day.unknown
+    if not starts:
+        return (Band(requests=requests, tokens=_tokens(day)),) if requests else ()
     sums = ", ".join(f"CAST(sum({column}) AS bigint) AS {column}" for column in TOKENS)
+    begins, ends = day_bounds(day.day, timezone)
     rows = connection.execute(
         text(f"""
-            SELECT CAST(at AT TIME ZONE :timezone AS date) AS day, count(*) AS requests, {sums}
-            FROM requests
+            SELECT count(*) AS requests, {sums} FROM requests
             WHERE at >= :begins AND at < :ends AND (:all OR feature = ANY(:features)) AND usage_known
               AND (CAST(:model AS text) IS NULL OR {MODEL} = :model)
-            GROUP BY day, width_bucket({" + ".join(PROMPT_TOKENS)}, CAST(:above AS bigint[]))
+            GROUP BY width_bucket({" + ".join(PROMPT_TOKENS)}, CAST(:above AS bigint[]))
         """),
         {
-            **asked,
-            "timezone": timezone,
-            "begins": day_bounds(asked["first"], timezone)[0],
-            "ends": day_bounds(asked["last"], timezone)[1],
+            **{name: asked[name] for name in ("all", "features", "model")},
+            "begins": begins,
+            "ends": ends,
             # A tier holds for prompts that are longer than its start.
             "above": [start + 1 for start in sorted(starts)],
         },
     )
-    found: dict[date, tuple[Band, ...]] = {}
-    for row in rows:
-        found[row.day] = (*found.get(row.day, ()), Band(requests=row.requests, tokens=_tokens(row)))
-    return found
-
-
-def _whole(bands: tuple[Band, ...], requests: int) -> tuple[Band, ...]:
-    """None of them where some of a day's requests are gone, or were not yet rolled up: the rest may be unlike them."""
+    bands = tuple(Band(requests=row.requests, tokens=_tokens(row)) for row in rows)
     return bands if sum(band.requests for band in bands) == requests else ()
 
 

@@ -17,6 +17,7 @@ from tasks import sweeping
 from tasks.rollups import change_timezone, keep_demand, roll_up_days
 from tasks.store.database import transaction
 from tasks.store.demand import days_to_keep, demand_of, strata
+from tasks.store.model_use import daily_use
 from tests.cli.commands import rows
 from tests.landed import a_request, land, varied
 
@@ -35,6 +36,9 @@ def traffic(store: str) -> None:
         connection.execute(
             text("UPDATE requests SET service_tier = CASE id % 5 WHEN 0 THEN 'batch' WHEN 1 THEN 'standard' END")
         )
+        # As whatever is ingested: nobody reported tokens.
+        none = ", ".join(f"{token} = 0" for token in TOKENS)
+        connection.execute(text(f"UPDATE requests SET {none} WHERE NOT usage_known"))
     roll_up_days(None)
 
 
@@ -114,6 +118,30 @@ def test_a_day_that_changed_is_read_until_it_is_kept_anew(traffic: None) -> None
     assert keep_demand() == 1
     assert keep_demand() == 0
     assert asked() == changed
+
+
+def test_the_price_tiers_of_prompts_are_those_of_the_requests_and_need_none_where_all_are_short(
+    traffic: None, store: str
+) -> None:
+    def tiers(*starts: int) -> dict[date, list[tuple[int, int]]]:
+        with transaction() as connection:
+            use = daily_use(connection, ["chatbot"], FIRST, LAST, starts=starts)
+        return {day.day: sorted((band.requests, sum(band.tokens.values())) for band in day.bands) for day in use}
+
+    exact: dict[date, list[tuple[int, int]]] = {}
+    for day, n, tokens in rows(
+        store,
+        f"SELECT CAST(at AS date), count(*), CAST(sum({EVERY}) AS bigint) FROM requests WHERE {WHEN} AND usage_known "
+        f"GROUP BY 1, {PROMPT} > 15000, {PROMPT} > 20000 ORDER BY 1, 2, 3",
+    ):
+        exact.setdefault(day, []).append((n, tokens))
+    assert tiers(15_000, 20_000) == exact
+    keep_demand()
+    assert tiers(15_000, 20_000) == exact
+    with transaction() as connection:
+        connection.execute(text("DELETE FROM requests"))
+    together = {day: [(sum(n for n, _ in parts), sum(tokens for _, tokens in parts))] for day, parts in exact.items()}
+    assert tiers(200_000) == together
 
 
 def test_days_of_another_time_zone_are_other_days(traffic: None) -> None:
