@@ -254,6 +254,11 @@ class ModelSpec(Spec):
     reuse_answers: bool = Field(
         default=True, description="Take answers that earlier runs recorded for the same question; false asks anew."
     )
+    stream: bool | None = Field(
+        default=None,
+        description="Take the answer in pieces, so that the time to its first token is measured. Default: no, but in "
+        "benchmarks of latency.",
+    )
     requests_per_minute: Count | None = None
     tokens_per_minute: Count | None = None
     max_concurrency: AtOnce | None = Field(default=None, description="Calls in flight at once, for this model.")

@@ -28,8 +28,8 @@ from tasks.suites import dataset_homes, with_policies
 
 K = TypeVar("K", bound=Hashable)
 BENCHMARK_FILE = "benchmark.yaml"
-READER = 1
-"""Raised whenever the same files would be read as other cases or recordings."""
+READER = 2
+"""Raised whenever the same files would be read as other cases or recordings, or asked otherwise."""
 _WHOLE_ROWS = ContractSpec(
     fields=FieldsSpec(
         id=None, expected=None, tags=None, priority=None, automation=None, assertions=None, description=None
@@ -225,7 +225,7 @@ def suite_of(spec: BenchmarkSpec, form: Format) -> dict[str, Any]:
         "description": spec.description or form.about,
         "tags": ["benchmark"],
         "prompts": ["prompt.yaml"],
-        "models": [_model_entry(number, model) for number, model in enumerate(spec.models)],
+        "models": [_model_entry(number, model, spec) for number, model in enumerate(spec.models)],
         "other_models": [model.model_dump(mode="json", exclude_unset=True) for model in spec.other_models],
         "scorers": [_scorer_entry(spec, form, scorer) for scorer in spec.scorers or _own_scorers(spec, form)],
         "repeats": spec.repeats,
@@ -258,8 +258,10 @@ def _scorer_entry(spec: BenchmarkSpec, form: Format, scorer: ScorerSpec) -> dict
     return entry | settings_of
 
 
-def _model_entry(number: int, model: BenchmarkModelSpec) -> dict[str, Any]:
+def _model_entry(number: int, model: BenchmarkModelSpec, spec: BenchmarkSpec) -> dict[str, Any]:
     entry = model.model_dump(mode="json", exclude_unset=True, exclude={"answers", "answers_field"})
+    if spec.category == "latency" and model.stream is None and model.route is None:
+        entry["stream"] = True
     if model.answers:
         # Sampling parameters of a recording say how it was made; replaying needs none.
         entry = {"name": model.name, "model": f"replay/{_recording(number)}"}

@@ -27,5 +27,6 @@ def _target(model: ModelSpec, concurrency: int) -> Target:
         max_concurrency=model.max_concurrency or concurrency,
         max_cost_a_call=model.max_cost_a_call,
         retries=model.retries,
+        stream=bool(model.stream),
         fallbacks=model.fallbacks,
     )

@@ -37,6 +37,8 @@ class Target:
     """US dollars; an attempt that may cost more is not made."""
     retries: int | None = None
     """Attempts after the first one; None for as many as the gateway makes."""
+    stream: bool = False
+    """Take answers in pieces, so that the time to the first piece of text is measured."""
     fallbacks: tuple[str, ...] = ()
     """Labels of targets to ask, in order, when this one fails; never while models are compared."""
 

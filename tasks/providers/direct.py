@@ -15,7 +15,16 @@ import orjson
 
 from evaluations.errors import AssayError
 from tasks.providers.base import Call, CallError, Reply, Target, Workspace
-from tasks.providers.replies import error_of_status, field_of, one_line, reply_of, retry_after, vectors_of
+from tasks.providers.replies import (
+    STREAMED,
+    Streamed,
+    error_of_status,
+    field_of,
+    one_line,
+    reply_of,
+    retry_after,
+    vectors_of,
+)
 
 if TYPE_CHECKING:
     import aiohttp
@@ -60,6 +69,8 @@ class DirectProvider:
         try:
             url = self._embeddings_url if call.embed else self._url
             async with session.post(url, data=self._body(call), headers=self._headers) as response:
+                if response.status < 400 and response.content_type == "text/event-stream":
+                    return await _streamed(response, started)
                 content = await response.content.read(LARGEST_REPLY)
                 while more := await response.content.read(LARGEST_REPLY):
                     content += more
@@ -99,6 +110,8 @@ class DirectProvider:
             body = {"model": self._base["model"], "input": [message["content"] for message in call.messages]}
         else:
             body = {**self._base, **call.parameters, "messages": call.messages}
+            if self._target.stream:
+                body |= STREAMED
         if call.output_schema is not None:
             body["response_format"] = response_format(call.output_schema)
         try:
@@ -126,6 +139,33 @@ class DirectProvider:
             self._session = None
             # TLS connections close a turn of the loop later; without it they are reported as leaked.
             await asyncio.sleep(0)
+
+
+async def _streamed(response: "aiohttp.ClientResponse", started: float) -> Reply:
+    """The answer in a stream of server-sent events: lines of `data:`, the last of them `[DONE]`.
+
+    Source: the event stream format of HTML, section 9.2.6; only its `data` fields are sent by chat endpoints.
+    """
+    streamed, rest, size = Streamed(), b"", 0
+    async for block in response.content.iter_any():
+        at = time.perf_counter()
+        size += len(block)
+        if size > LARGEST_REPLY:
+            raise CallError("bad_reply", f"the reply is larger than {LARGEST_REPLY:,} bytes")
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            data = line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+            if not data or data == b"[DONE]":
+                continue
+            try:
+                piece = orjson.loads(data)
+            except ValueError as error:
+                said = one_line(repr(data[:60]))
+                raise CallError("bad_reply", f"a piece of the reply is not JSON: {said}", retryable=True) from error
+            if field_of(piece, "error") and not field_of(piece, "choices"):
+                raise _refusal(500, response.headers, data)
+            streamed.take(piece, at)
+    return streamed.reply(started, time.perf_counter())
 
 
 def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:

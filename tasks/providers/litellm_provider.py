@@ -13,13 +13,22 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from evaluations.errors import AssayError, unknown_name
 from tasks.providers.base import Call, CallError, Reply, Target, Workspace
 from tasks.providers.direct import response_format
-from tasks.providers.replies import error_of_status, field_of, one_line, reply_of, retry_after, vectors_of
+from tasks.providers.replies import (
+    STREAMED,
+    Streamed,
+    error_of_status,
+    field_of,
+    one_line,
+    reply_of,
+    retry_after,
+    vectors_of,
+)
 
 LISTED_PROVIDERS = frozenset({"openai", "anthropic", "gemini", "mistral", "deepseek", "xai", "groq"})
 """Providers whose models LiteLLM lists in full, so that a name it does not know is most likely a slip of the
@@ -80,48 +89,64 @@ _warm = False
 
 
 async def _warmed_up() -> None:
-    """Have LiteLLM load what it loads on its first answer and on its first failure: more than a second of
-    imports.
+    """Have LiteLLM load what it loads on its first answer, its first failure and its first stream: more than a second
+    of imports.
 
-    They would stand still in the middle of a run, in the latency of every call then open. It takes one answer
-    and one refusal of a server that lives in this function and listens on this machine alone.
+    They would stand still in the middle of a run, in the latency of every call then open. It takes one answer, whole
+    and in pieces, and one refusal of a server that lives in this function and listens on this machine alone.
     """
     global _warm
     if _warm:
         return
     _warm = True
     litellm = litellm_module()
-    answers = [b"200 OK", b"400 Bad Request"]
     body = (
         b'{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"finish_reason":"stop",'
         b'"message":{"role":"assistant","content":"1"}}],"usage":{"prompt_tokens":1,"completion_tokens":1,'
         b'"total_tokens":2},"error":{"message":"warm-up"}}'
     )
+    pieces = b"".join(
+        b'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m",' + rest + b"}\n\n"
+        for rest in (
+            b'"choices":[{"index":0,"delta":{"role":"assistant","content":"1"},"finish_reason":null}]',
+            b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]',
+            b'"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}',
+        )
+    )
+    answers = [
+        (b"200 OK", b"application/json", body),
+        (b"400 Bad Request", b"application/json", body),
+        (b"200 OK", b"text/event-stream", pieces + b"data: [DONE]\n\n"),
+    ]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"(?i)content-length: *(\d+)", head)
             await reader.readexactly(int(length[1]) if length else 0)
-            kind = b"\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: "
-            writer.write(b"HTTP/1.1 " + answers.pop(0) + kind + str(len(body)).encode() + b"\r\n\r\n" + body)
+            status, kind, content = answers.pop(0)
+            head = b"HTTP/1.1 " + status + b"\r\nContent-Type: " + kind + b"\r\nConnection: close\r\nContent-Length: "
+            writer.write(head + str(len(content)).encode() + b"\r\n\r\n" + content)
             await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        for _ in list(answers):
+        for _, kind, _ in list(answers):
             # Whatever goes wrong here goes wrong again, and is told, where it matters.
             with contextlib.suppress(Exception):
-                await litellm.acompletion(
+                found = await litellm.acompletion(
                     model="openai/gpt-4o-mini",
                     messages=[{"role": "user", "content": "1"}],
                     api_base=f"http://127.0.0.1:{port}/v1",
                     api_key=NO_KEY,
                     max_retries=0,
                     timeout=10,
+                    **(STREAMED if kind == b"text/event-stream" else {}),
                 )
+                if hasattr(found, "__aiter__"):
+                    [_ async for _ in found]
     finally:
         server.close()
 
@@ -164,18 +189,32 @@ class LiteLLMProvider:
             arguments["response_format"] = response_format(call.output_schema)
         # Per asyncio task, which is what a call runs in; other users of LiteLLM in this process see nothing
         # of it.
+        if self._target.stream and not call.embed:
+            arguments |= STREAMED
+        streamed = Streamed(names_kept=False)
         flag = self._internal_call
         token = flag.set(True) if flag is not None else None
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._target.timeout_s + GRACE_S):
                 body = await ask(**arguments)
+                if streams := hasattr(body, "__aiter__"):
+                    if hasattr(body.completion_stream, "__aiter__"):
+                        body.completion_stream = _named(body.completion_stream, streamed)
+                    async for piece in body:
+                        streamed.take(piece, time.perf_counter())
         except Exception as error:
             raise self._call_error(error) from error
         finally:
             if token is not None:
                 flag.reset(token)
-        latency_ms = (time.perf_counter() - started) * 1000
+        ended = time.perf_counter()
+        if streams:
+            if not any(field_of(each, "usage") for each in body.chunks):
+                # Where the endpoint counted nothing LiteLLM guesses, and a guess is no bill.
+                streamed.uncounted()
+            return streamed.reply(started, ended)
+        latency_ms = (ended - started) * 1000
         if call.embed:
             return vectors_of(body, latency_ms, len(call.messages))
         return reply_of(body, latency_ms, _raw(body))
@@ -232,6 +271,15 @@ class LiteLLMProvider:
         close = getattr(self._litellm, "close_litellm_async_clients", None)
         if close is not None:
             await close()
+            # It keeps the closed ones, and the next gateway of this process would be handed them.
+            self._litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+async def _named(pieces: AsyncIterator[Any], streamed: Streamed) -> AsyncIterator[Any]:
+    """The vendor's own pieces on their way to LiteLLM, which puts the name that was asked for in place of theirs."""
+    async for piece in pieces:
+        streamed.model_returned = field_of(piece, "model") or streamed.model_returned
+        yield piece
 
 
 def _said(error: Exception) -> str:

@@ -8,6 +8,7 @@ import email.utils
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -22,6 +23,8 @@ SECRETS = re.compile(
 CONTEXT_LENGTH = re.compile(r"(?i)context.?length|context.?window|maximum context|too many tokens|prompt is too long")
 CONTENT_FILTER = re.compile(r"(?i)content.?(filter|policy|management)|safety system")
 NO_QUOTA = re.compile(r"(?i)insufficient.?quota|exceeded your current quota|billing")
+STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+"""What asks for an answer in pieces, and for its counts with the last one: without them its cost would be unknown."""
 
 
 def field_of(thing: Any, name: str) -> Any:
@@ -119,6 +122,75 @@ def reply_of(body: Any, latency_ms: float, raw: Mapping[str, Any]) -> Reply:
         finish_reason=finish_reason,
         raw=raw,
     )
+
+
+class Streamed:
+    """A completion that comes in pieces: put together, it reads like the whole reply it would have been."""
+
+    def __init__(self, *, names_kept: bool = True) -> None:
+        """`names_kept`: pieces carry the name of the model that answered; else `model_returned` has it, if anything."""
+        self._names_kept = names_kept
+        self.first_text_at: float | None = None
+        """When the first piece of text came, by the clock that `take` was told of."""
+        self.finished = False
+        self.model_returned: str | None = None
+        """The name that the vendor gave, where somebody between puts another one into the pieces."""
+        self._texts: dict[str, list[str]] = {"content": [], "refusal": []}
+        self._called = ["", ""]
+        self._about: dict[str, Any] = {}
+        self._finish_reason: str | None = None
+
+    def take(self, piece: Any, at: float) -> None:
+        """One piece, as the endpoint sends it, and when it came."""
+        for name in ("id", "model", "created", "system_fingerprint", "service_tier", "usage"):
+            if (value := field_of(piece, name)) is not None:
+                # Usage comes with the last piece, and counts the whole; some endpoints send it with every piece.
+                self._about[name] = value
+        choices = field_of(piece, "choices")
+        if not isinstance(choices, list) or not choices:
+            return
+        if reason := field_of(choices[0], "finish_reason"):
+            self._finish_reason, self.finished = reason, True
+        delta = field_of(choices[0], "delta")
+        for name, texts in self._texts.items():
+            if isinstance(text := field_of(delta, name), str) and text:
+                texts.append(text)
+                self.first_text_at = at if self.first_text_at is None else self.first_text_at
+        for tool in (field_of(delta, "tool_calls") or [])[:1]:
+            function = field_of(tool, "function")
+            for place, name in enumerate(("name", "arguments")):
+                self._called[place] += str(field_of(function, name) or "")
+
+    def uncounted(self) -> None:
+        """Forget the counts: they are not the endpoint's. Raises CallError where it sent no text either."""
+        self._about.pop("usage", None)
+        if self.first_text_at is None:
+            raise CallError("bad_reply", "the endpoint streamed no answer; `stream: false` asks for it in one piece")
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """What was said beside the text, as JSON can hold it."""
+        usage: Any = self._about.get("usage")
+        return self._about | {"usage": usage.model_dump(exclude_none=True) if hasattr(usage, "model_dump") else usage}
+
+    def reply(self, started: float, ended: float) -> Reply:
+        """The whole answer. Raises CallError as `reply_of` does, and where the stream ended before the answer did."""
+        if not self.finished:
+            raise CallError("bad_reply", "the reply ended before it was complete", retryable=True)
+        content, refusal = ("".join(texts) for texts in self._texts.values())
+        message: dict[str, Any] = {"content": content, "refusal": refusal}
+        if refusal and not content:
+            message["content"] = None
+        if any(self._called):
+            name, arguments = self._called
+            message["tool_calls"] = [{"function": {"name": name, "arguments": arguments}}]
+            message["content"] = content or None
+        if not self._names_kept:
+            self._about["model"] = self.model_returned
+        body = {**self._about, "choices": [{"message": message, "finish_reason": self._finish_reason}]}
+        whole = reply_of(body, (ended - started) * 1000, self.raw)
+        first = self.first_text_at
+        return replace(whole, first_token_ms=None if first is None else (first - started) * 1000)
 
 
 def _called(message: Any) -> str:

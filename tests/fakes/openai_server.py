@@ -37,6 +37,7 @@ from aiohttp import web
 CELL = re.compile(rb"\[cell:([^\]\"\\]+)\]")
 ANSWER = re.compile(rb"\[answer:([^\]\"\\]+)\]")
 MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]*)"')
+STREAM = re.compile(rb'"stream"\s*:\s*true')
 FAULTS = ("rate_limited", "server_error", "hang", "malformed", "truncated", "wrong_model")
 
 
@@ -45,6 +46,8 @@ class Behaviour:
     """How the vendor behaves; the faults are shares of requests, drawn anew for each attempt at a cell."""
 
     latency_ms: float = 0.0
+    piece_ms: float = 0.0
+    """Between two pieces of a streamed answer; the first piece has a role and no text."""
     rate_limited: float = 0.0
     server_error: float = 0.0
     hang: float = 0.0
@@ -65,6 +68,8 @@ class Behaviour:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
     usage: bool = True
+    streams: bool = True
+    """False: a request for a stream gets the whole reply, as from endpoints that know of no streams."""
     finish_reason: str = "stop"
     required_key: str = ""
     """When not empty, any other bearer token gets a 401."""
@@ -174,14 +179,19 @@ class FakeOpenAI:
             return _error(429, "rate_limit_exceeded", "Rate limit reached for requests", headers)
         if fault == "server_error":
             return _error(500, "server_error", "The server had an error while processing your request")
-        reply = self._completion(model + "-other" if fault == "wrong_model" else model, cell, body)
+        asked = _as_whole(body) if STREAM.search(body) else body
+        reply = self._completion(model + "-other" if fault == "wrong_model" else model, cell, asked)
         if fault == "malformed":
             return web.Response(body=b'{"id": "chatcmpl-1", "choices": [{', content_type="application/json")
+        if fault == "truncated" and STREAM.search(body):
+            return await _in_pieces(request, json.loads(reply), json.loads(body), ways.piece_ms, cut=True)
         if fault == "truncated":
             return await _truncated(request, reply)
         transport = request.transport
         if transport is not None and not transport.is_closing():
             self.answered[key] = self.answered.get(key, 0) + 1
+        if ways.streams and STREAM.search(body):
+            return await _in_pieces(request, json.loads(reply), json.loads(body), ways.piece_ms)
         return web.Response(body=reply, content_type="application/json")
 
     def _refusal(self, request: web.BaseRequest, model: str, body: bytes) -> web.Response | None:
@@ -268,6 +278,43 @@ class FakeOpenAI:
 def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
     body = {"error": {"message": message, "type": code, "param": None, "code": code}}
     return web.json_response(body, status=status, headers=headers)
+
+
+def _as_whole(body: bytes) -> bytes:
+    """The same request for an answer in one piece: both cost the same."""
+    asked = {name: value for name, value in json.loads(body).items() if name not in ("stream", "stream_options")}
+    return json.dumps(asked, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+async def _in_pieces(
+    request: web.BaseRequest, reply: dict[str, Any], asked: dict[str, Any], piece_ms: float, *, cut: bool = False
+) -> web.StreamResponse:
+    """A reply as server-sent events: a role, the text in two halves, the reason it ended, its counts when asked for."""
+    choice = reply["choices"][0]
+    text = choice["message"]["content"]
+    about = {name: reply[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    half = (len(text) + 1) // 2
+    deltas = [{"role": "assistant", "content": ""}, {"content": text[:half]}, {"content": text[half:]}]
+    pieces = [{**about, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    pieces.append({**about, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    if "usage" in reply and (asked.get("stream_options") or {}).get("include_usage"):
+        pieces.append({**about, "choices": [], "usage": reply["usage"]})
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    for number, piece in enumerate(pieces[:2] if cut else pieces):
+        if number:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(piece_ms / 1000):
+                    await _until_closed(request)
+        await response.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
+    if cut:
+        if request.transport is not None:
+            request.transport.close()
+        return response
+    await response.write(b"data: [DONE]\n\n")
+    await response.write_eof()
+    return response
 
 
 async def _truncated(request: web.BaseRequest, reply: bytes) -> web.StreamResponse:

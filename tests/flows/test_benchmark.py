@@ -22,6 +22,7 @@ from tasks.settings import settings
 from tasks.store.database import transaction
 from tasks.working import work_on
 from tests.landed import a_request, land
+from tests.tasks.providers.builders import a_server
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -106,6 +107,58 @@ def test_models_that_nothing_tells_apart_are_asked_to_the_end(tmp_path: Path) ->
     result = conclude_benchmark(run_id)
     assert result.complete
     assert [set(group) for group in result.board.tied] == [{"v/one", "v/two"}]
+
+
+# Latency
+
+
+@pytest.mark.parametrize("transport", ["direct", "litellm"])
+async def test_a_benchmark_of_latency_streams_and_tells_first_token_and_total_apart_at_the_same_cost(
+    tmp_path: Path, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOUSE_KEY", "k-0123456789")
+    found = {}
+    async with a_server(text="yes", latency_ms=20, piece_ms=20) as server:
+        server.keep_requests = True
+        model = {
+            "name": "openai/gpt-4o-mini", "api_base": server.url, "api_key_env": "HOUSE_KEY", "transport": transport,
+        }  # fmt: skip
+        for category in ("accuracy", "latency"):
+            server.bodies_seen.clear()
+            path = a_benchmark(tmp_path / category, 4, models=[model], category=category, benchmark=category)
+            request = BenchmarkRequest(benchmark=str(path), use_cache=False)
+            run_id = await asyncio.to_thread(open_benchmark, request)
+            await work_on(run_id)
+            [found[category]] = conclude_benchmark(run_id).models
+            asked = [json.loads(body) for body in server.bodies_seen]
+            assert [each.get("stream", False) for each in asked] == [category == "latency"] * 4
+            assert all(each.get("stream_options", {"include_usage": True}) == {"include_usage": True} for each in asked)
+    whole, streamed = found["accuracy"], found["latency"]
+    assert whole.latency.first_token.n == 0
+    assert streamed.latency.first_token.n == streamed.latency.total.n == 4
+    first, total = streamed.latency.first_token, streamed.latency.total
+    assert first.least is not None
+    assert total.least is not None
+    # Role at 20 ms, text from 40 ms on, the counts at 100 ms.
+    assert 40 <= first.least < total.least
+    assert total.least >= 100
+    assert (streamed.cost, streamed.input_tokens, streamed.output_tokens) == (
+        whole.cost,
+        whole.input_tokens,
+        whole.output_tokens,
+    )
+    assert whole.cost > 0
+    assert streamed.contaminated == streamed.usage_unknown == streamed.unpriced == 0
+
+
+def test_a_model_that_is_not_to_stream_does_not_also_in_a_benchmark_of_latency(tmp_path: Path) -> None:
+    models = [
+        {"name": "sim/whole", "model": "simulated/small", "stream": False},
+        {"name": "sim/pieces", "model": "simulated/small"},
+    ]
+    path = a_benchmark(tmp_path / "said", 4, models=models, category="latency")
+    variants = plan_benchmark(BenchmarkRequest(benchmark=str(path))).plan.loaded.variants
+    assert [variant.model.stream for variant in variants] == [False, True]
 
 
 # Open loops

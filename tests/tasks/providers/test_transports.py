@@ -64,6 +64,70 @@ def test_each_way_to_fail_has_its_type(transport: str, behaviour: dict[str, Any]
     assert caught.value.message
 
 
+# Answers in pieces
+
+STREAMING = {"stream": True}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_streamed_answer_is_the_whole_one_in_text_counts_and_names(transport: str) -> None:
+    said = {"text": "Paris — «ok»", "cached_tokens": 3, "reasoning_tokens": 5, "wrong_model": 1.0}
+    call = a_call(parameters={"temperature": 0})
+    whole, streamed = (run(ask(transport, call=call, target=target, **said)) for target in ({}, STREAMING))
+    assert (streamed.usage.cached_tokens, streamed.usage.output_tokens, streamed.usage.reasoning_tokens) == (3, 7, 5)
+    names = ("text", "usage", "usage_known", "model_returned", "finish_reason")
+    assert [getattr(streamed, name) for name in names] == [getattr(whole, name) for name in names]
+    assert whole.first_token_ms is None
+    assert streamed.raw is not None
+    assert json.dumps(streamed.raw["usage"])
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_first_token_is_the_first_text_and_the_latency_is_the_last_piece(transport: str) -> None:
+    reply = run(ask(transport, target={**STREAMING, "timeout_s": 30.0}, latency_ms=30, piece_ms=30))
+    assert reply.first_token_ms is not None
+    assert reply.latency_ms is not None
+    # The role comes at 30 ms, the text at 60 and 90, its end at 120, its counts at 150.
+    assert 60 <= reply.first_token_ms < reply.latency_ms
+    assert reply.latency_ms >= 150
+
+
+def test_a_whole_answer_to_a_request_for_pieces_is_taken_and_has_no_first_token() -> None:
+    reply = run(ask("direct", target=STREAMING, streams=False))
+    assert (reply.text, reply.usage_known, reply.first_token_ms) == ("ok", True, None)
+
+
+def test_an_endpoint_that_litellm_gets_no_stream_from_is_an_error_and_no_empty_answer() -> None:
+    with pytest.raises(CallError, match="`stream: false`"):
+        run(ask("litellm", target=STREAMING, streams=False))
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_stream_without_counts_has_unknown_usage(transport: str) -> None:
+    assert run(ask(transport, target=STREAMING, usage=False)).usage_known is False
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    ("behaviour", "kind", "retryable"),
+    [
+        ({"rate_limited": 1.0}, "rate_limited", True),
+        ({"server_error": 1.0}, "server_error", True),
+        ({"truncated": 1.0}, "bad_reply", True),
+        ({"hang": 1.0}, "timeout", True),
+        ({"piece_ms": 60_000}, "timeout", True),
+        ({"required_key": "right"}, "auth", False),
+        ({"finish_reason": "length", "text": ""}, "bad_reply", False),
+        ({"finish_reason": "content_filter"}, "content_filter", False),
+    ],
+)
+def test_a_stream_fails_in_the_same_ways(transport: str, behaviour: dict[str, Any], kind: str, retryable: bool) -> None:
+    with pytest.raises(CallError) as caught:
+        run(ask(transport, target=STREAMING, **behaviour))
+    assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
+    assert caught.value.message
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_an_answer_that_was_billed_but_is_empty_keeps_its_usage(transport: str) -> None:
     with pytest.raises(CallError, match="max_output_tokens") as caught:
