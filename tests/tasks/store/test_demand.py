@@ -1,7 +1,6 @@
 """What features ask, kept by day: kept days and days that are read say the same, and it is what their requests say."""
 
 import asyncio
-from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -163,12 +162,3 @@ def test_a_feature_without_requests_asks_nothing(traffic: None) -> None:
         found = demand_of(connection, "nobody", FIRST, LAST)
         assert strata(connection, "nobody", FIRST, LAST) == {}
     assert (found.requests, found.longest_prompt, found.prompt_tokens(0.95), found.batch_share) == (0, None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("tokens", "share", "told"), [((7, 9, 11), 0.5, 9), ((0,), 1.0, 0), ((50,) * 99 + (2_000,), 0.95, 50)]
-)
-def test_short_prompts_are_told_exactly(tokens: Sequence[int], share: float, told: int) -> None:
-    from evaluations.histograms import of_latencies
-
-    assert Demand(prompts=of_latencies([each / 1000 for each in tokens])).prompt_tokens(share) == told

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from evaluations.arms import UnitSums
 from tasks.store.database import transaction
-from tasks.store.experiment_data import live_data
+from tasks.store.experiment_data import feature_sums, live_data
 from tasks.store.experiments import create_experiment, find_experiment, move
 from tests.experiments import live
 from tests.landed import a_request, land
@@ -128,6 +128,39 @@ def test_sums_of_units_are_those_made_one_by_one(store: str) -> None:
     }
     assert set(found["second"].strangers) <= {"v5", ""}
     assert found["second"].strangers
+
+
+def test_the_sums_of_a_feature_are_those_made_one_by_one_without_other_canaries_and_places(store: str) -> None:
+    mine = traffic(random.Random(3), "first", "chatbot", 400)
+    others = [
+        {**mine[0], "experiment": "canary:other", "variant": "canary", "quality": 1.0},
+        {**mine[0], "environment": "staging", "quality": 1.0},
+        {**mine[0], "feature": "search", "quality": 1.0},
+        {**mine[0], "at": BEGAN + timedelta(days=9), "quality": 1.0},
+    ]
+    own = [{**mine[1], "experiment": "canary:own", "variant": "canary", "environment": "production"}]
+    with transaction() as connection:
+        land(connection, [a_request(**row) for row in (*mine, *own, *others)])
+        found = feature_sums(
+            connection,
+            "chatbot",
+            "production",
+            ["quality", "cost_per_success", "latency_ms", "success_rate"],
+            BEGAN,
+            BEGAN + timedelta(days=8),
+            without_canaries_but="canary:own",
+        )
+    for name, value in (
+        ("quality", quality),
+        ("cost_per_success", cost_per_success),
+        ("latency_ms", lambda row: None if row["latency_ms"] is None else (row["latency_ms"], 1.0)),
+        ("success_rate", lambda row: None if row["status"] is None else (float(row["status"] == "success"), 1.0)),
+    ):
+        together = [{**row, "variant": "v3"} for row in (*mine, *own)]
+        expected = by_hand(together, value)["v3"]
+        assert found[name].units == expected.units > 100, name
+        for part in ("x", "y", "xx", "yy", "xy"):
+            assert math.isclose(getattr(found[name], part), getattr(expected, part), rel_tol=1e-12), (name, part)
 
 
 def test_an_experiment_without_requests_has_arms_with_nothing_in_them(store: str) -> None:
