@@ -133,7 +133,8 @@ def saving_text(found: Recommendation) -> str:
     """
     saved = found.savings
     if not saved.low and not saved.high:
-        return "saves nothing"
+        share = f"{percent(saved.share_low)} to {percent(saved.share_high)}"
+        return f"saves nothing yet: {share} of a cost of nothing" if saved.share_high else "saves nothing"
     if saved.point < 0:
         return f"costs {money(-saved.point)} a month more ({money(-saved.high)} to {money(-saved.low)})"
     return (

@@ -194,8 +194,10 @@ class Workload:
         said = []
         if self.of_feature is not None and not self.requests:
             said.append(
-                "it served no request of these days with a known cost, so nothing is saved yet: --requests says how "
-                f"many it will serve ({count(round(self.of_feature))} a month go to others)"
+                "none of its requests of these days has a known cost, so no saving is told; `assay reprice` finds costs"
+                if round(self.unpriced)
+                else "it served no request of these days, so nothing is saved yet: --requests says how many it will "
+                f"serve ({count(round(self.of_feature))} a month go to others)"
             )
         elif self.of_feature is not None and round(self.requests + self.unpriced) < round(self.of_feature):
             said.append(

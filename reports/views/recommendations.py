@@ -369,7 +369,8 @@ def _known(each: StoredRecommendation) -> str:
 def _saving(advice: Recommendation) -> str:
     saved = advice.savings
     if not saved.low and not saved.high:
-        return "Saves nothing"
+        share_of = share_interval(saved.share_low, saved.share_high)
+        return f"Saves nothing yet: {share_of} of a cost of nothing" if saved.share_high else "Saves nothing"
     if saved.point < 0:
         return f"Costs {money(-saved.point)} a month more ({money(-saved.high)} to {money(-saved.low)})"
     shares = share_interval(saved.share_low, saved.share_high)

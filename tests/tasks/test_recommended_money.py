@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from evaluations.pricing import PriceRow, TokenClass
+from evaluations.recommending.answers import saving_text
 from evaluations.recommending.evidence import NothingFeasible
 from evaluations.recommending.recommendation import Recommendation
 from evaluations.roi import DAYS_A_MONTH
@@ -226,6 +227,18 @@ def test_a_model_that_served_nothing_yet_saves_nothing_yet(several: str) -> None
     assert best.impact == "low"
     assert best.savings.share > 0.3
     assert any("nothing is saved yet" in each for each in best.assumptions)
+    assert saving_text(best).startswith("saves nothing yet: ")
+
+
+def test_a_model_whose_requests_have_no_known_cost_has_no_saving_and_a_way_to_one(several: str) -> None:
+    with transaction() as connection:
+        connection.execute(text("UPDATE usage_daily SET cost = NULL, priced = 0, unpriced = requests"))
+    answer = advise("colouring", ASK)
+    assert answer.advice is not None
+    best = answer.advice.best
+    assert best is not None
+    assert (answer.month, best.savings.point) == (None, Decimal(0))
+    assert any("`assay reprice` finds costs" in each for each in best.assumptions)
 
 
 def test_what_is_told_of_one_feature_never_adds_up_to_more_than_its_bill(several: str) -> None:
