@@ -1,6 +1,7 @@
 """assay benchmark: plan and run benchmarks, rank models with what is sure about it, measure the same again."""
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -323,6 +324,24 @@ def _tell_board(result: "BenchmarkResult") -> None:
         click.echo(f"{rank:<8}{each.model:<{width}}{value:>10}  {interval:<22}{each.n:>6}{each.unscored:>10}")
     for group in board.tied:
         click.echo(f"tied: {', '.join(group)}")
+    for line in _of_length(result):
+        click.echo(line)
+
+
+def _of_length(result: "BenchmarkResult") -> Iterator[str]:
+    """What a judge's scores owe to the length of answers; nothing where no judge scored."""
+    from evaluations.statistics.length_bias import LengthControlled
+    from reports.views.leaderboard_words import turns
+
+    turned = {pair: found for pair, found in result.at_equal_length.items() if turns(found)}
+    for (first, second), found in turned.items():
+        assert isinstance(found, LengthControlled)
+        yield (
+            f"length: {first} is preferred to {second} in {percent(found.raw.value)} of the cases, at equal length of "
+            f"answers in {percent(found.controlled.value)}: its lead is not there"
+        )
+    if result.at_equal_length and not turned:
+        yield "length: no pair changes at equal length of answers"
 
 
 def _value(result: "BenchmarkResult", value: float) -> str:

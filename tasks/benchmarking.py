@@ -18,9 +18,10 @@ from evaluations.benchmarks.rows import Judged, Question
 from evaluations.benchmarks.workload import questions_like
 from evaluations.errors import AssayError
 from evaluations.latency import latency
-from evaluations.leaderboards import Leaderboard, leaderboard
+from evaluations.leaderboards import Leaderboard, at_equal_length, leaderboard
 from evaluations.pricing import candidate_names
 from evaluations.scoring.base import Scored
+from evaluations.scoring.judges import JUDGES
 from evaluations.statistics.clusters import per_unit
 from evaluations.statistics.early_stopping import stopping
 from evaluations.statistics.power import detectable_pairs
@@ -319,6 +320,10 @@ def conclude_benchmark(run_id: UUID) -> BenchmarkResult:
         board=board,
         models=tuple(models[each.model] for each in board.standings),
         sides=sides_of(measured.scores, board),
+        judged=_is_judged(run, spec),
+        at_equal_length=at_equal_length(board, measured.scores, measured.lengths, measured.clusters)
+        if measured.lengths
+        else {},
         seed=run.seed,
         sources=stored.sources,
         dataset_hash=dataset.content_hash,
@@ -379,6 +384,8 @@ class _Measured:
     """By model one value per case, NaN where there is none."""
     clusters: tuple[str, ...] | None
     """What each case belongs to; None where each stands alone."""
+    lengths: "Mapping[str, Floats]"
+    """As `scores`, how many characters its answers have; empty where no judge scored."""
 
 
 def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
@@ -388,6 +395,7 @@ def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
     with transaction() as connection:
         values = _case_values(connection, run, metric_of(stored.spec))
         sources = benchmarks.case_columns(connection, run.dataset_id, column) if column else {}
+        sizes = benchmarks.case_measures(connection, run.answers_of, "length") if _is_judged(run, stored.spec) else {}
     positions = sorted({position for _, position in values})
     if stored.spec.stop_early:
         # Cases beyond a gap came back early because they are easy, and would flatter whoever they came back from.
@@ -395,11 +403,25 @@ def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
             order = benchmarks.case_positions(connection, run.dataset_id)
         whole = (all((number, at) in values for number in range(len(run.variants))) for at in order)
         positions = [at for at, there in zip(order, takewhile(bool, whole), strict=False) if there]
-    scores = {}
-    for number, name in enumerate(_names(run)):
-        mine = [values.get((number, position)) for position in positions]
-        scores[name] = np.array([math.nan if value is None else value for value in mine], dtype=np.float64)
-    return _Measured(scores, tuple(sources[position] for position in positions) if sources else None)
+
+    def by_model(found: CaseValues) -> "dict[str, Floats]":
+        there = {name: [found.get((number, at)) for at in positions] for number, name in enumerate(_names(run))}
+        return {
+            name: np.array([math.nan if value is None else value for value in mine], dtype=np.float64)
+            for name, mine in there.items()
+        }
+
+    return _Measured(
+        by_model(values),
+        tuple(sources[position] for position in positions) if sources else None,
+        by_model(sizes) if sizes else {},
+    )
+
+
+def _is_judged(run: StoredRun, spec: BenchmarkSpec) -> bool:
+    """Whether a judging model gave the scores that the board ranks by."""
+    seats = Panel(run.suite, run.folder_path).seats
+    return any(seat.label == metric_of(spec) and isinstance(seat.scorer, tuple(JUDGES.values())) for seat in seats)
 
 
 def _names(run: StoredRun) -> tuple[str, ...]:
@@ -427,6 +449,7 @@ def _board(run: StoredRun, stored: StoredBenchmark, measured: _Measured) -> Lead
     return leaderboard(
         measured.scores,
         clusters=measured.clusters,
+        lengths=measured.lengths or None,
         better="higher" if stored.spec.category == "accuracy" else "lower",
         planned=run.cases if stored.spec.stop_early else None,
         seed=stored.spec.seed,

@@ -1,7 +1,7 @@
 """Results of a benchmark: where each model stands, what it took, and what the benchmark's authors report beside."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from itertools import combinations
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evaluations.latency import QUANTILES, Latency, Spread
 from evaluations.leaderboards import Leaderboard, Pairing, Standing
+from evaluations.statistics.length_bias import LengthControlled
+from evaluations.statistics.outcomes import Undetermined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +94,10 @@ class BenchmarkResult:
     """In the order of the board."""
     sides: tuple[Sides, ...]
     """For scores of 0 and 1, in the order of the board's pairs."""
+    judged: bool = False
+    """Whether a judging model gave the scores."""
+    at_equal_length: Mapping[tuple[str, str], LengthControlled | Undetermined] = field(default_factory=dict)
+    """For judged ones, by pair: how often the first is preferred, and how often at equal length of answers."""
     seed: int
     sources: Mapping[str, Any]
     dataset_hash: str
@@ -172,6 +178,10 @@ def metrics(result: BenchmarkResult) -> dict[str, Any]:
             }
             for each in result.sides
         ],
+        "at_equal_length": [
+            {"first": first, "second": second, **_at_equal_length(found)}
+            for (first, second), found in result.at_equal_length.items()
+        ],
         "models": {each.model: _model(each) for each in result.models},
         "provenance": {
             "seed": result.seed,
@@ -216,6 +226,14 @@ def _pairing(pair: Pairing) -> dict[str, Any]:
         "test": pair.test,
         "why": pair.why,
     }
+
+
+def _at_equal_length(found: LengthControlled | Undetermined) -> dict[str, Any]:
+    if isinstance(found, Undetermined):
+        return {"preferred": None, "at_equal_length": None, "longer": None, "p": None, "n": found.n, "why": found.why}
+    rates = {"preferred": found.raw, "at_equal_length": found.controlled}
+    told = {name: {"value": each.value, "low": each.low, "high": each.high} for name, each in rates.items()}
+    return {**told, "longer": found.longer, "p": found.p, "n": found.raw.n, "why": found.reason}
 
 
 def _model(model: ModelResult) -> dict[str, Any]:

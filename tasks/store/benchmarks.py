@@ -15,7 +15,7 @@ from evaluations.benchmarks.workload import Sampled
 from evaluations.errors import AssayError
 from evaluations.latency import Timing
 
-Measure = Literal["latency_ms", "total_ms", "first_token_ms", "cost"]
+Measure = Literal["latency_ms", "total_ms", "first_token_ms", "cost", "length"]
 CaseValues = dict[tuple[int, int], float | None]
 """(variant, position) -> value; None where there is none."""
 
@@ -252,6 +252,7 @@ _MEASURES: Mapping[Measure, str] = {
     "total_ms": "CASE WHEN NOT from_cache THEN queue_ms + latency_ms END",
     "first_token_ms": "CASE WHEN NOT from_cache THEN first_token_ms END",
     "cost": "CASE WHEN from_cache THEN cached_cost ELSE cost END",
+    "length": "char_length(text)",
 }
 
 
