@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from evaluations.pricing import PriceRow, TokenClass
+from evaluations.pricing import PriceBook, PriceRow, TokenClass, costs
 from evaluations.recommending.answers import saving_text
 from evaluations.recommending.evidence import NothingFeasible
 from evaluations.recommending.recommendation import Recommendation
 from evaluations.roi import DAYS_A_MONTH
+from evaluations.sample_traffic import PROFILES, sample_traffic
 from tasks.costing import CostQuestion, cost_of
 from tasks.mixing import MixQuestion, advise_mix
+from tasks.prices import rows_of_map
 from tasks.recommendation_evidence import known_of
-from tasks.recommending import Ask, advise, advise_wastes
+from tasks.recommendation_lists import listed
+from tasks.recommending import Ask, advise, advise_wastes, recommend_all
 from tasks.rollups import roll_up_days
 from tasks.store import model_use
 from tasks.store.database import transaction
@@ -281,3 +284,38 @@ async def test_what_failed_and_was_billed_is_part_of_what_a_request_costs(tmp_pa
         first = Decimal("0.006") if position % 2 == 0 else Decimal(0)
         last = Decimal("0.002") if position % 3 == 0 else Decimal("0.004")
         assert cost == (None if position == 3 else first + last)
+
+
+@pytest.mark.slow
+def test_of_the_sample_traffic_in_a_store_a_fifth_of_the_whole_bill_is_surely_saved(store: str) -> None:
+    """As `assay demo` finds it, at the list's prices."""
+    made = sample_traffic(date(2026, 5, 3), days=28)
+    names = {f"{each.provider}/{each.model}" for each in PROFILES}
+    listed_prices = [row for row in rows_of_map() if row.model in names]
+    book = PriceBook(listed_prices)
+    kept = ("feature", "category", "provider", "model", "prompt_version", "status", "input_tokens", "cached_tokens",
+            "output_tokens")  # fmt: skip
+    with transaction() as connection:
+        add_prices(connection, listed_prices, "test")
+        land(connection, [
+            a_request(
+                at=datetime.fromisoformat(each["at"]), cost=_billed(book, each), **{name: each[name] for name in kept}
+            )
+            for each in made.requests
+        ])  # fmt: skip
+    roll_up_days(None)
+    recommend_all()
+    _, decided = listed(None, None, "open")
+    found = decided.of_bill
+    assert found is not None
+    assert 0.20 <= found.share_low <= found.share <= found.share_high
+    [(bill,)] = rows(store, "SELECT sum(cost) FROM requests")
+    assert abs(found.bill - a_month([bill / 2])) < CENT, "of twenty-eight days, not of fourteen"
+
+
+def _billed(book: PriceBook, each: Mapping[str, Any]) -> Decimal | None:
+    tokens: dict[TokenClass, int] = {
+        "input": each["input_tokens"], "cached": each["cached_tokens"], "output": each["output_tokens"]
+    }  # fmt: skip
+    parts = costs(tokens, book.prices_of(f"{each['provider']}/{each['model']}", date(2026, 5, 30)))
+    return None if parts is None else sum(parts.values(), Decimal(0))
