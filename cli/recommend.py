@@ -207,7 +207,9 @@ def routing(
     rule = f"a rule by {found.learner} that sends {percent(held_out.strong_share)} of the cases to {found.strong}"
     worth = f"is {points(above.value)} above a coin ({points(above.low)} to {points(above.high)})"
     saves = f"saves {percent(saving.value)} ({percent(saving.low)} to {percent(saving.high)}, n = {held_out.n})"
-    between = f"{points(-lost.high)} to {points(-lost.low)}; {points(-loss)} may be lost"
+    shown = "nothing is shown" if held_out.loss_shown is None else f"{points(-held_out.loss_shown.high)} at worst"
+    between = f"{points(-lost.high)} to {points(-lost.low)}; {shown}, by the one-sided 95% bound, and "
+    between += f"{points(-loss)} may be lost"
     changes = f"changes quality by {points(-lost.value)} ({between})"
     click.echo(_marked(f"Keep one model: {rule} {worth}, {saves} and {changes}.", found.sample_data))
 

@@ -14,7 +14,7 @@ from evaluations.experiments import MetricKind
 from evaluations.statistics.bounded import bounded_mean
 from evaluations.statistics.choosing import TAILS, TESTS, Pair
 from evaluations.statistics.clusters import Clusters, cluster_robust, cr2, per_unit
-from evaluations.statistics.early_stopping import BETTING, Stopping, mean_at_every_look, stopping
+from evaluations.statistics.early_stopping import BETTING, Stopping, mean_at_every_look, stopping, whole_cases
 from evaluations.statistics.length_bias import LengthControlled, length_controlled
 from evaluations.statistics.multiplicity import adjusted_p, interval_levels
 from evaluations.statistics.outcomes import Determined, Undetermined
@@ -164,11 +164,12 @@ def leaderboard(
 
     `planned` is how many cases there were to ask when asking may have stopped early (`early_stopping.stopping`); the
     cases are then in the order in which they were put, and pairs are told apart by the bets that held at every look,
-    adjusted by Bonferroni. Tests for a fixed number of cases would err more often than they say.
+    adjusted by Bonferroni. Tests for a fixed number of cases would err more often than they say. `clusters` are then
+    those of all planned cases in that order, and the cases asked end with a whole cluster.
 
     With probability 1 - alpha or more every range holds the true rank of its model, all of them together.
     Raises ValueError for no model, shapes that differ, infinite scores, an alpha outside (0, 0.5), scores that are not
-    of their `kind`, or a board stopped early of scores outside [0, 1] or of clusters.
+    of their `kind`, or a board stopped early of scores outside [0, 1] or in the midst of a cluster.
     Source: Klein, Wright & Wieczorek (2020), "A Joint Confidence Region for an Overall Ranking of Populations", JRSS C
     69(3), for ranges from simultaneous comparisons; Holm (1979), Scandinavian Journal of Statistics 6; Piepho (2004),
     "An Algorithm for a Letter-Based Representation of All-Pairwise Comparisons", JCGS 13(2), for the groups.
@@ -185,18 +186,22 @@ def leaderboard(
 
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha lies between 0 and 0.5; got {alpha}")
-    given = _arrays(scores, clusters)
+    asked = clusters
+    if planned is not None and clusters is not None:
+        size = max((len(np.asarray(each)) for each in scores.values()), default=0)
+        if whole_cases(clusters, size) != size:
+            raise ValueError(f"the {size} cases that were asked end in the midst of a cluster")
+        asked = clusters[:size]
+    given = _arrays(scores, asked)
     kind = _kind(given, kind)
-    sizes = _arrays(lengths, clusters) if lengths else {}
-    labels = None if clusters is None else np.unique([repr(each) for each in clusters], return_inverse=True)[1]
+    sizes = _arrays(lengths, asked) if lengths else {}
+    labels = None if asked is None else np.unique([repr(each) for each in asked], return_inverse=True)[1]
     order = _order(given, better)
     ordered = {model: given[model] for model in order}
     if planned is None:
         pairings = _pairings(ordered, labels, kind, better, alpha, seed)
-    elif labels is not None:
-        raise ValueError("bets are placed on cases that stand alone; a board of clusters cannot be stopped early")
     else:
-        pairings = _at_every_look(stopping(ordered, planned=planned, alpha=alpha), better)
+        pairings = _at_every_look(stopping(ordered, planned=planned, clusters=clusters, alpha=alpha), better)
     standings = tuple(
         _standing(
             model,
@@ -207,6 +212,7 @@ def leaderboard(
             models=len(order),
             kind=kind,
             planned=planned,
+            clusters=clusters,
             confidence=1 - alpha,
             seed=seed,
         )
@@ -415,6 +421,7 @@ def _standing(
     models: int,
     kind: MetricKind,
     planned: int | None,
+    clusters: Sequence[Hashable] | None,
     confidence: float,
     seed: int,
 ) -> Standing:
@@ -430,7 +437,7 @@ def _standing(
     if planned is None:
         interval, doubts = _interval(values, owners, groups, kind, confidence, np.random.default_rng(seed))
     else:
-        interval = mean_at_every_look(values, planned=planned, confidence=confidence) if values.size else None
+        interval = mean_at_every_look(scores, planned=planned, clusters=clusters, confidence=confidence)
     known = lengths[scored & ~np.isnan(lengths)] if lengths is not None else np.empty(0)
     own = [each for each in pairings if model in (each.first, each.second) and each.ahead is not None]
     return Standing(

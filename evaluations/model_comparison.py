@@ -159,15 +159,15 @@ def measured_side(values: "Mapping[CaseMetric, Floats]", quality: Estimate | Non
     latency, cost = known.get("latency_ms", np.empty(0)), known.get("cost", np.empty(0))
     return {
         "accuracy": quality,
-        "speed": _quantile(latency, 0.5),
-        "speed_p95": _quantile(latency, 0.95),
+        "speed": quantile_of(latency, 0.5),
+        "speed_p95": quantile_of(latency, 0.95),
         "reliability": wilson(int((errors == 0).sum()), errors.size) if errors.size else None,
         "answer_cost": mean_interval(cost) if cost.size > 1 else None,
     }
 
 
-def _quantile(values: "Floats", q: float) -> Estimate | None:
-    """A quantile between two values of the sample; too few for both bounds leave it open above.
+def quantile_of(values: "Floats", q: float, confidence: float = 0.95) -> Estimate | None:
+    """A quantile between two values of the sample, shape (n,); too few for both bounds leave it open above.
 
     None where no value of so many would lie beyond it: below 20 for the 95th percentile.
     """
@@ -176,12 +176,13 @@ def _quantile(values: "Floats", q: float) -> Estimate | None:
     if values.size < 2 or values.size * (1 - q) < 1 - 1e-9:
         return None
     ordered = np.sort(values)
-    ranks = quantile_ranks(values.size, q)
+    ranks = quantile_ranks(values.size, q, confidence)
     return Estimate(
         value=float(np.quantile(ordered, q)),
         low=float(ordered[ranks[0] - 1 if ranks else 0]),
         high=float(ordered[ranks[1] - 1]) if ranks else float("inf"),
         n=values.size,
+        confidence=confidence,
         method="order statistics",
     )
 

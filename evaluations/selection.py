@@ -2,28 +2,41 @@
 
 What a workload is like (complexity, volume, urgency, accuracy, sensitivity to cost) becomes numbers by the policy. A
 candidate has to meet every one of them, and what is not known does not meet anything. Of those that do, the cheapest is
-taken whose quality is as near to the best as the sensitivity to cost asks. So nothing that would do is at once as cheap
-and better: whatever would be, would be taken instead.
+taken whose quality is as near to the best as the sensitivity to cost asks. What decides is the bound, not the estimate:
+few cases show little, and how few they are is said. A policy may take what was measured for what is (`unsure: in`);
+then nothing that would do is at once as cheap and better.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Literal, get_args
+from math import isfinite
+from typing import TYPE_CHECKING, Literal, get_args
 
+from evaluations import comparisons
 from evaluations.availability import ProviderHealth
 from evaluations.estimates import Estimate
 from evaluations.models import CAPABILITIES, Model
+from evaluations.statistics.compare import compare
+from evaluations.statistics.outcomes import Determined
 from evaluations.wording import count, duration, money, percent
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Complexity = Literal["low", "medium", "high"]
 Volume = Literal["light", "moderate", "heavy"]
 Urgency = Literal["real_time", "near_real_time", "batch"]
 Accuracy = Literal["basic", "standard", "high", "critical"]
 Sensitivity = Literal["low", "medium", "high"]
+Unsure = Literal["out", "in"]
+"""What becomes of a candidate that meets a constraint as measured, while n is too small to show it."""
+P95_CONFIDENCE = 0.9
+"""Of the two-sided interval of a 95th percentile, whose upper end is a one-sided 95% bound: there from 59 calls on."""
 COMPLEXITIES: tuple[Complexity, ...] = get_args(Complexity)
 VOLUMES: tuple[Volume, ...] = get_args(Volume)
 URGENCIES: tuple[Urgency, ...] = get_args(Urgency)
@@ -86,6 +99,8 @@ class Policy:
         default_factory=lambda: {"low": 0.0, "medium": 0.03, "high": None}
     )
     """How much quality, in the unit of shares, may be given up for a lower cost; None: whatever the floor allows."""
+    unsure: Unsure = "out"
+    """Whether latency, and what is given up, have to be shown by the bound, or are taken as measured."""
     automatic: bool = False
     """Whether a published selection of development or staging is changed by night when it would now be another."""
     candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -152,6 +167,7 @@ class Constraints:
     registered: bool = False
     """Whether only models of the registry may be chosen."""
     may_give_up: float | None = None
+    unsure: Unsure = "out"
     on: date
 
 
@@ -177,6 +193,7 @@ def constraints_of(
         providers=None if providers is None else tuple(providers),
         registered=registered,
         may_give_up=policy.may_give_up[asked.cost_sensitivity],
+        unsure=policy.unsure,
         on=on,
     )
 
@@ -189,8 +206,12 @@ class Candidate:
     registry: Model | None = None
     quality: Estimate | None = None
     """On the same cases as that of the other candidates."""
+    beside: Mapping[str, Estimate] = field(default_factory=dict)
+    """By other model: this one's quality minus that one's on the cases that both have, with the interval that
+    non-inferiority is read from (`differences_of`)."""
     p95_ms: Estimate | None = None
-    """Of the feature's requests where it serves it, else of the cases."""
+    """Of the feature's requests where it serves it, else of the cases; at `P95_CONFIDENCE`, infinite above where so
+    few have no bound."""
     errors: Estimate | None = None
     """Likewise."""
     live: bool = False
@@ -266,9 +287,8 @@ def select_model(
     """The policy's choice. The same candidates give the same choice, in whatever order they come."""
     checked = {each.model: (each, checks_of(each, constraints)) for each in candidates}
     fit = [each for each, checks in checked.values() if all(check.holds for check in checks)]
-    best = max((_quality(each) for each in fit), default=0.0)
-    floor = None if constraints.may_give_up is None else best - constraints.may_give_up
-    near = [each for each in fit if floor is None or _quality(each) >= floor - 1e-12]
+    best = min(fit, key=lambda each: (-_quality(each), _place(each)), default=None)
+    near = [each for each in fit if best is not None and _is_near(each, best, constraints)]
     chosen = min(near, key=_place, default=None)
     considered = [
         Considered(
@@ -289,6 +309,45 @@ def select_model(
         policy=policy.name,
         policy_version=policy.version,
     )
+
+
+def differences_of(
+    scores: "Mapping[str, NDArray[np.float64]]", clusters: Sequence[Hashable] | None, generator: "np.random.Generator"
+) -> dict[str, dict[str, Estimate]]:
+    """By model and other model, the first's mean score minus the other's, for `Candidate.beside`.
+
+    `scores` has for each model one score in [0, 1] for each case, in one order, NaN where there is none; `clusters`
+    what each case belongs to. The low ends are one-sided 95% bounds that all candidates share (Bonferroni), by the test
+    that docs/statistics.md takes; a pair of which the cases carry no verdict is left out.
+    """
+    import numpy as np
+
+    found: dict[str, dict[str, Estimate]] = {name: {} for name in scores}
+    known = np.concatenate([each[~np.isnan(each)] for each in scores.values()]) if scores else np.empty(0)
+    passes = np.isin(known, (0.0, 1.0)).all()
+    question = comparisons.Question(metric="quality", kind="binary" if passes else "bounded")
+    for best in scores:
+        others = tuple(name for name in scores if name != best)
+        if not others:
+            continue
+        plan = comparisons.Plan(design="paired_offline", control=best, variants=others, correction="bonferroni")
+        compared = compare(plan, [question], {"quality": scores}, generator=generator, clusters=clusters)
+        for name in others:
+            finding = compared.primary(name)
+            if finding.narrow is not None and isinstance(finding.outcome, Determined) and finding.outcome.reliable:
+                found[name][best] = finding.narrow
+    return found
+
+
+def _is_near(each: Candidate, best: Candidate, constraints: Constraints) -> bool:
+    """Is no more quality given up with it than may be? Shown, unless the policy takes what was measured."""
+    gives = constraints.may_give_up
+    if gives is None or each is best:
+        return True
+    if constraints.unsure == "in":
+        return _quality(each) >= _quality(best) - gives - 1e-12
+    beside = each.beside.get(best.model)
+    return beside is not None and beside.low >= -gives - 1e-12
 
 
 def _place(candidate: Candidate) -> tuple[bool, Decimal, float, str]:
@@ -314,7 +373,7 @@ def checks_of(candidate: Candidate, constraints: Constraints) -> tuple[Check, ..
         *(_need_check(candidate, name) for name in constraints.needs),
     ]
     if constraints.p95_at_most_ms is not None:
-        checks.insert(1, _latency_check(candidate, constraints.p95_at_most_ms))
+        checks.insert(1, _latency_check(candidate, constraints.p95_at_most_ms, constraints.unsure))
     if constraints.providers is not None:
         provider = candidate.model.partition("/")[0]
         allowed = provider in constraints.providers
@@ -331,12 +390,23 @@ def _quality_check(candidate: Candidate, constraints: Constraints) -> Check:
     return Check(name="quality", holds=found.low >= least, said=said)
 
 
-def _latency_check(candidate: Candidate, most: float) -> Check:
-    if candidate.p95_ms is None:
+def _latency_check(candidate: Candidate, most: float, unsure: Unsure) -> Check:
+    """By the upper end of the interval of the percentile, which comes from order statistics."""
+    found = candidate.p95_ms
+    if found is None:
         return Check(name="latency", holds=False, said="latency not measured")
     where = "production" if candidate.live else "the cases"
-    said = f"p95 {duration(candidate.p95_ms.value)} in {where}; at most {duration(most)} asked"
-    return Check(name="latency", holds=candidate.p95_ms.value <= most, said=said)
+    said = f"p95 {duration(found.value)} in {where}; at most {duration(most)} asked"
+    if found.value > most or found.high <= most:
+        return Check(name="latency", holds=found.value <= most, said=said)
+    between = (
+        f"{duration(found.low)} to {duration(found.high)}"
+        if isfinite(found.high)
+        else "open above; 59 calls would bound it"
+    )
+    rule = "" if unsure == "out" else ": taken as measured, as the policy says"
+    said = f"{said}, and n is too small to be sure (measured {between}, n = {count(found.n)}){rule}"
+    return Check(name="latency", holds=unsure == "in", said=said)
 
 
 def _cost_check(candidate: Candidate, constraints: Constraints) -> Check:
@@ -413,23 +483,37 @@ def _why(
     each: Candidate,
     checks: Sequence[Check],
     chosen: Candidate | None,
-    best: float,
+    best: Candidate | None,
     near: Sequence[Candidate],
     constraints: Constraints,
 ) -> str:
     if refused := [check.said for check in checks if not check.holds]:
         return "; ".join(refused)
     assert chosen is not None
+    assert best is not None
     assert each.month is not None
     gives = constraints.may_give_up
     if each is chosen:
         within = "meets every constraint" if gives is None else f"is within {gives * 100:g} points of the best"
         return f"the cheapest that {within}, {money(each.month)} a month, passes {percent(_quality(each))} of cases"
     if each not in near:
-        return f"passes {percent(_quality(each))}, {100 * (best - _quality(each)):.1f} points below the best"
+        return _given_up(each, best, gives or 0.0)
     if each.month == chosen.month:
         return "as dear as the chosen one, and not better"
     return f"qualifies, and costs {money(each.month - (chosen.month or Decimal(0)))} more a month"
+
+
+def _given_up(each: Candidate, best: Candidate, gives: float) -> str:
+    """What is lost against the best: too much, or not shown to be little enough."""
+    lost = _quality(best) - _quality(each)
+    said = f"passes {percent(_quality(each))}, {100 * lost:.1f} points below the best"
+    if lost > gives + 1e-12:
+        return said
+    beside = each.beside.get(best.model)
+    if beside is None:
+        return f"{said}, and the cases do not say how sure that is"
+    most = f"up to {-100 * beside.low:.1f} are not ruled out" if beside.low < 0 else "that is not shown"
+    return f"{said}, and n is too small to be sure: {most}, {100 * gives:g} may be given up (n = {count(beside.n)})"
 
 
 def _short(each: Considered) -> str:

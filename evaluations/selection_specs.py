@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from evaluations.selection import Accuracy, Complexity, Policy, Sensitivity, Urgency, Volume
+from evaluations.selection import Accuracy, Complexity, Policy, Sensitivity, Unsure, Urgency, Volume
 from evaluations.specs import Name, Spec, one_or_many
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -48,6 +48,10 @@ class PolicySpec(Spec):
     may_give_up: dict[Sensitivity, Share | None] = Field(
         default_factory=dict, description="Quality that may be given up for a lower cost; null: down to what is asked."
     )
+    unsure: Unsure = Field(
+        default="out",
+        description="A candidate that is fast or good enough as measured, on too few cases to be sure: out, or in.",
+    )
     candidates: dict[str, Annotated[tuple[str, ...], BeforeValidator(one_or_many), Field(min_length=1)]] = Field(
         default_factory=dict, description="By feature, the models that may serve it; else those that were measured."
     )
@@ -73,6 +77,7 @@ class PolicySpec(Spec):
             requests_a_month={**base.requests_a_month, **self.requests_a_month},
             errors_at_most=base.errors_at_most if self.errors_at_most is None else self.errors_at_most,
             may_give_up={**base.may_give_up, **self.may_give_up},
+            unsure=self.unsure,
             automatic=self.automatic,
             candidates=dict(self.candidates),
         )

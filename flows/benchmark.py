@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from prefect import flow
 
-from tasks.benchmark_steps import execute_benchmark, open_benchmark, publish_benchmark, record_scores
+from tasks.benchmark_steps import execute_watched, open_benchmark, publish_benchmark, record_scores
 from tasks.benchmarking import BenchmarkRequest
 from tasks.forms import Dollars, Name, Names, Seconds, Times, parameter
 from tasks.running import conclude_run, publish_report
@@ -57,7 +57,7 @@ async def benchmark(
             allow_unpriced=allow_unpriced,
         )
     )
-    await execute_benchmark(run_id)
+    await execute_watched(run_id)
     await publish_report(await conclude_run(run_id))
     await record_scores(run_id)
     await publish_benchmark(run_id)

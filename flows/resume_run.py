@@ -5,9 +5,9 @@ from uuid import UUID
 
 from prefect import flow
 
-from tasks.benchmark_steps import publish_if_benchmark
+from tasks.benchmark_steps import execute_watched, publish_if_benchmark
 from tasks.forms import SOME_RUN, Dollars, Seconds, parameter
-from tasks.running import ResumeRequest, conclude_run, execute, publish_report, reopen_run
+from tasks.running import ResumeRequest, conclude_run, publish_report, reopen_run
 from tasks.working import InFlight
 
 
@@ -37,7 +37,7 @@ async def resume_run(
             max_time=max_time,
         )
     )
-    await execute(run_id, in_flight)
+    await execute_watched(run_id, in_flight)
     await publish_report(await conclude_run(run_id))
     await publish_if_benchmark(run_id)
     return str(run_id)

@@ -20,6 +20,7 @@ from evaluations.benchmarks.formats import Format, format_named
 from evaluations.benchmarks.rows import BadRow, Place, Placed, Question, Recorded
 from evaluations.errors import AssayError, InfrastructureError, unknown_name
 from evaluations.specs import ContractSpec, FieldsSpec, ScorerSpec, content_hash
+from tasks.case_sources import cluster_column
 from tasks.datasets import ENDINGS, Dataset, iter_cases, within
 from tasks.datasets import BadRow as Unusable
 from tasks.documents import parse_document, read_document, shown
@@ -322,7 +323,7 @@ def _first_twin(rows: Sequence[Recorded]) -> Recorded:
 def _sampled(questions: Sequence[Question], spec: BenchmarkSpec) -> list[Question]:
     """The questions that are asked: all in their order, or those drawn; shuffled where a run may stop early.
 
-    What is looked at before the end has to be a random part of the whole.
+    What is looked at before the end has to be a random part of the whole: of its sources, where questions share them.
     """
     draw = random.Random(spec.seed)
     chosen = list(questions)
@@ -334,7 +335,13 @@ def _sampled(questions: Sequence[Question], spec: BenchmarkSpec) -> list[Questio
         places = {place for some in apportioned(strata, spec.sample.cases, draw) for place in some}
         chosen = [question for place, question in enumerate(questions) if place in places]
     if spec.stop_early:
-        draw.shuffle(chosen)
+        column = cluster_column(spec)
+        groups: dict[object, list[Question]] = defaultdict(list)
+        for place, question in enumerate(chosen):
+            groups[_value(question, column) if column else place].append(question)
+        shuffled = list(groups.values())
+        draw.shuffle(shuffled)
+        chosen = [question for some in shuffled for question in some]
     return chosen
 
 
@@ -344,7 +351,13 @@ def _stratum(question: Question, by: str) -> str:
     if by not in question.metadata and by not in question.inputs:
         known = [*question.metadata, *question.inputs, "tags"]
         raise AssayError(unknown_name("column to sample by", by, known))
-    return str(question.metadata.get(by, question.inputs.get(by)))
+    return _value(question, by)
+
+
+def _value(question: Question, column: str) -> str:
+    value = question.metadata.get(column)
+    value = question.inputs.get(column) if value is None else value
+    return "" if value is None else str(value)
 
 
 def apportioned(strata: Mapping[str, Sequence[int]], wanted: int, draw: random.Random) -> list[list[int]]:

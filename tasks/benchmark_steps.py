@@ -11,6 +11,7 @@ from tasks.benchmark_pages import PublishedBenchmark
 from tasks.benchmarking import BenchmarkRequest
 from tasks.execution import execution_of
 from tasks.running import execute
+from tasks.working import InFlight
 
 
 @task(name="open-benchmark", cache_policy=NO_CACHE)
@@ -25,10 +26,13 @@ async def open_rerun(run: str) -> UUID:
     return await asyncio.to_thread(benchmarking.open_rerun, run)
 
 
-async def execute_benchmark(run_id: UUID) -> None:
-    """Work on a benchmark; one that may stop early is looked at after every shard."""
+async def execute_watched(run_id: UUID, in_flight: InFlight = "retry") -> None:
+    """Work on a run; a benchmark that may stop early is looked at before the first shard and after every one.
+
+    So one that is taken up again asks nothing more when what it has decides it.
+    """
     early = await asyncio.to_thread(benchmarking.may_stop_early, run_id)
-    await execute(run_id, after_shard=stop_when_decided if early else None)
+    await execute(run_id, in_flight, stop_when_decided if early else None)
 
 
 async def stop_when_decided(run_id: UUID) -> None:

@@ -23,7 +23,7 @@ from evaluations.pricing import candidate_names
 from evaluations.scoring.base import Scored
 from evaluations.scoring.judges import JUDGES
 from evaluations.statistics.clusters import per_unit
-from evaluations.statistics.early_stopping import stopping
+from evaluations.statistics.early_stopping import stopping, whole_cases
 from evaluations.statistics.power import detectable_pairs
 from evaluations.verdicts import EXIT_CODES
 from tasks.benchmark_files import LoadedBenchmark, Prepared, load_benchmark, prepare, quotas_of
@@ -133,10 +133,10 @@ def _with_wishes(loaded: LoadedBenchmark, request: BenchmarkRequest) -> LoadedBe
     if request.stop_early:
         changes["stop_early"] = True
     wished = LoadedBenchmark(spec=loaded.spec.model_copy(update=changes), path=loaded.path)
-    if wished.spec.stop_early and (wished.spec.category != "accuracy" or cluster_column(wished.spec)):
+    if wished.spec.stop_early and wished.spec.category != "accuracy":
         raise AssayError(
-            "a benchmark that may stop early ranks by accuracy, over cases that stand alone: only shares in [0, 1] of "
-            "independent cases have a bound that holds at every look."
+            "a benchmark that may stop early ranks by accuracy: only scores in [0, 1] have a bound that holds at every "
+            "look."
         )
     return wished
 
@@ -386,6 +386,8 @@ class _Measured:
     """What each case belongs to; None where each stands alone."""
     lengths: "Mapping[str, Floats]"
     """As `scores`, how many characters its answers have; empty where no judge scored."""
+    planned: tuple[str, ...] | None
+    """The same of every case there was to ask, in the order in which they are put."""
 
 
 def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
@@ -403,6 +405,9 @@ def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
             order = benchmarks.case_positions(connection, run.dataset_id)
         whole = (all((number, at) in values for number in range(len(run.variants))) for at in order)
         positions = [at for at, there in zip(order, takewhile(bool, whole), strict=False) if there]
+        if sources:
+            # A source counts once all of its cases are there: the first ones alone may be the easy ones.
+            positions = positions[: whole_cases([sources[at] for at in order], len(positions))]
 
     def by_model(found: CaseValues) -> "dict[str, Floats]":
         there = {name: [found.get((number, at)) for at in positions] for number, name in enumerate(_names(run))}
@@ -412,9 +417,10 @@ def _measured(run: StoredRun, stored: StoredBenchmark) -> _Measured:
         }
 
     return _Measured(
-        by_model(values),
-        tuple(sources[position] for position in positions) if sources else None,
-        by_model(sizes) if sizes else {},
+        scores=by_model(values),
+        clusters=tuple(sources[position] for position in positions) if sources else None,
+        planned=tuple(sources.values()) if sources else None,
+        lengths=by_model(sizes) if sizes else {},
     )
 
 
@@ -430,25 +436,27 @@ def _names(run: StoredRun) -> tuple[str, ...]:
 
 
 def may_stop_early(run_id: UUID) -> bool:
-    """Whether a run is to stop once its models are told apart."""
+    """Whether a run is a benchmark that is to stop once its models are told apart."""
     with transaction() as connection:
-        return benchmark_of(connection, run_id).spec.stop_early
+        found = benchmarks.find_benchmark(connection, run_id)
+    return found is not None and found.spec.stop_early
 
 
 def is_decided(run_id: UUID) -> bool:
     """Whether every pair of models is decided by the cases so far, by bets that hold however often one looks."""
     with transaction() as connection:
         run, stored = run_of(connection, run_id), benchmark_of(connection, run_id)
-    scores = _measured(run, stored).scores
-    if len(scores) < 2 or not next(iter(scores.values())).size:
+    measured = _measured(run, stored)
+    if len(measured.scores) < 2 or not next(iter(measured.scores.values())).size:
         return False
-    return stopping(scores, planned=run.cases, margin=stored.spec.smallest_difference).stop
+    margin = stored.spec.smallest_difference
+    return stopping(measured.scores, planned=run.cases, clusters=measured.planned, margin=margin).stop
 
 
 def _board(run: StoredRun, stored: StoredBenchmark, measured: _Measured) -> Leaderboard:
     return leaderboard(
         measured.scores,
-        clusters=measured.clusters,
+        clusters=measured.planned if stored.spec.stop_early else measured.clusters,
         lengths=measured.lengths or None,
         better="higher" if stored.spec.category == "accuracy" else "lower",
         planned=run.cases if stored.spec.stop_early else None,

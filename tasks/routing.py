@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluations.errors import AssayError
-from evaluations.recommending.evidence import Evidence, NoIncumbentData, PriceMissing
+from evaluations.recommending.evidence import Evidence, NoIncumbentData
 from evaluations.recommending.recommendation import Recommendation
 from evaluations.recommending.routing import (
     LEAST_CASES,
@@ -16,6 +15,7 @@ from evaluations.recommending.routing import (
     RoutingRule,
     category_of,
     learned,
+    models_to_route,
     recommend_routing,
     routed,
     simplest,
@@ -27,7 +27,7 @@ from evaluations.recommending.routing import (
 from evaluations.routes import NothingToRoute, spec_of
 from evaluations.specs import ROUTED
 from evaluations.wording import count
-from tasks.recommendation_evidence import METRIC, Known, Measured, known_of
+from tasks.recommendation_evidence import METRIC, known_of
 from tasks.recommending import SEED, today
 from tasks.store.database import transaction
 from tasks.store.datasets import cases_at
@@ -48,7 +48,8 @@ class RoutingFound:
     """As a suite's route takes it; None where it sends every case to the same model."""
     held_out: Routed
     recommendation: Recommendation | None
-    """None: it is not shown to be above the line between both models, or surely saves nothing."""
+    """None: held-out cases do not show that it is above the line between both models, saves something, and loses no
+    more than it may."""
     sample_data: bool
 
 
@@ -70,7 +71,15 @@ def advise_routing(
         stored = cases_at(connection, known.measured.seat.dataset_id, list(known.measured.positions))
     by_place = {each.position: each.case for each in stored}
     cases = [by_place[position] for position in known.measured.positions]
-    weak, strong = _pair(known.measured, known)
+    bench = known.measured.bench
+    generator = np.random.default_rng(SEED)
+    halves = np.array_split(generator.permutation(len(cases)), 2)
+    weak, strong = models_to_route(
+        [each for each in bench.evidence if not each.model.startswith(ROUTED) and not bench.offer(each.model).retired],
+        METRIC,
+        halves[0],
+        incumbent=known.incumbent,
+    )
     month = known.month_of(strong.model, requests)
     found = RoutedCases(
         known=Features.of(list(map(text_of, cases)), list(map(category_of, cases))),
@@ -82,17 +91,14 @@ def advise_routing(
     whole = np.flatnonzero(
         ~np.isnan(np.vstack([found.weak, found.strong, found.weak_cost, found.strong_cost])).any(axis=0)
     )
-    if whole.size < 2 * LEAST_CASES:
+    learning, judging = (found.at(half[np.isin(half, whole)]) for half in halves)
+    if min(learning.n, judging.n) < LEAST_CASES:
         raise AssayError(
             f"{count(int(whole.size), 'case')} of {feature} have a verdict and a cost of both {weak.model} and "
             f"{strong.model}; a rule is learned on {LEAST_CASES} and judged on {LEAST_CASES} others."
         )
-    generator = np.random.default_rng(SEED)
-    order = generator.permutation(whole)
-    half = order.size // 2
-    learning, judging = found.at(order[:half]), found.at(order[half:])
     learner = simplest(learning, generator=generator)
-    rule = learned(learning, loss=loss, generator=generator, learner=learner, sure=True)
+    rule = learned(learning, loss=loss, generator=generator, learner=learner, judged_on=judging.n)
     held_out = routed(judging, rule.to_strong(judging.known))
     cost = strong.cost_per_request
     assert cost is not None
@@ -130,28 +136,6 @@ def _as_given(rule: RoutingRule) -> Mapping[str, Any] | None:
         return spec_of(rule).model_dump(mode="json", exclude_defaults=True)
     except NothingToRoute:
         return None
-
-
-def _pair(measured: Measured, known: Known) -> tuple[Evidence, Evidence]:
-    """The model in use, or else the best measured, and the cheapest of the others."""
-    priced = [
-        each
-        for each in measured.bench.evidence
-        if each.cost_per_request is not None and each.level(METRIC) is not None
-        and not measured.bench.offer(each.model).retired and not each.model.startswith(ROUTED)
-    ]  # fmt: skip
-    if len(priced) < 2:
-        raise PriceMissing(f"routing takes two measured models with a price; {known.feature} has {len(priced)}.")
-    strong = next(
-        (each for each in priced if each.model == known.incumbent),
-        max(priced, key=lambda each: (each.level(METRIC) or 0.0, each.model)),
-    )
-    cheaper = [each for each in priced if (each.cost_per_request or 0) < (strong.cost_per_request or 0)]
-    if not cheaper:
-        raise AssayError(
-            f"no measured model is cheaper than {strong.model}, so nothing is saved by asking another one first."
-        )  # fmt: skip
-    return min(cheaper, key=lambda each: (each.cost_per_request or Decimal(0), each.model)), strong
 
 
 def _costs(evidence: Evidence) -> "NDArray[np.float64]":

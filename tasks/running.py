@@ -6,7 +6,7 @@ Prefect retries and shows; whether work is done is read from Postgres.
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,10 +37,9 @@ from tasks.store import runs
 from tasks.store.answers import supersede_errors
 from tasks.store.database import transaction
 from tasks.store.ledger import Lease
-from tasks.working import InFlight, run_shard, work_on
+from tasks.working import InFlight, Look, run_shard, work_on
 
 PROGRESS_EVERY_S = 2.0
-AfterShard = Callable[[UUID], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,21 +79,18 @@ async def reopen_run(request: ResumeRequest) -> UUID:
     return await asyncio.to_thread(reopen)
 
 
-async def execute(run_id: UUID, in_flight: InFlight = "retry", after_shard: AfterShard | None = None) -> None:
-    """Work on a run, each shard shown as a task, with a progress bar in Prefect. `after_shard` looks between shards."""
-
-    async def shown(run_id: UUID, lease: Lease, in_flight: InFlight) -> bool:
-        done = await _shown_shard(run_id, lease, in_flight)
-        if after_shard is not None:
-            await after_shard(run_id)
-        return done
-
+async def execute(run_id: UUID, in_flight: InFlight = "retry", look: Look | None = None) -> None:
+    """Work on a run, each shard shown as a task, with a progress bar in Prefect; `look` as `work_on` takes it."""
     ticker = asyncio.create_task(_show_progress(run_id))
     try:
         flow_run_id = flow_run.get_id()
         with _stopped_in_order():
             await work_on(
-                run_id, in_flight=in_flight, flow_run_id=UUID(flow_run_id) if flow_run_id else None, shard=shown
+                run_id,
+                in_flight=in_flight,
+                flow_run_id=UUID(flow_run_id) if flow_run_id else None,
+                shard=_shown_shard,
+                look=look,
             )
     finally:
         ticker.cancel()

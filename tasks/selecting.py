@@ -16,13 +16,14 @@ from evaluations.deployment_checks import refusals
 from evaluations.deployments import Bundle
 from evaluations.errors import AssayError, NothingYet, unknown_name
 from evaluations.estimates import Estimate
-from evaluations.model_comparison import boards_of, measured_side
+from evaluations.model_comparison import boards_of, measured_side, quantile_of
 from evaluations.model_validation import Configuration
 from evaluations.models import Environment, Model
 from evaluations.performance import Performed, Window
 from evaluations.pricing import PriceBook, estimate_tokens, full_name
 from evaluations.rollups import day_bounds
 from evaluations.selection import (
+    P95_CONFIDENCE,
     Candidate,
     Characteristics,
     Policy,
@@ -30,6 +31,7 @@ from evaluations.selection import (
     Shape,
     characteristics_of,
     constraints_of,
+    differences_of,
     select_model,
 )
 from evaluations.selection_specs import PolicySpec
@@ -350,6 +352,7 @@ def _selected(connection: Connection, request: SelectionRequest, environment: En
     book = prices.price_book(connection, names)
     starts = costing.tier_starts(costing.offer_of(book, name, on) for name in names)
     work = _work(connection, request, days, asked, policy, starts)
+    on_cases, beside = _on_cases(connection, {name: seat for name, seat in table.items() if name in names})
     evidence = _Evidence(
         registry=models.models_named(connection, names),
         book=book,
@@ -359,7 +362,8 @@ def _selected(connection: Connection, request: SelectionRequest, environment: En
         batch=asked.urgency == "batch",
         served=served,
         longest=shape.prompt_tokens_p95 or 0,
-        on_cases=_on_cases(connection, {name: seat for name, seat in table.items() if name in names}),
+        on_cases=on_cases,
+        beside=beside,
         providers=provider_healths(connection, sorted({name.partition("/")[0] for name in names})),
         in_the_way=_in_the_way(connection, feature, names, asked, environment),
     )
@@ -463,6 +467,8 @@ class _Evidence:
     longest: int
     on_cases: Mapping[str, Mapping[str, Estimate | None]]
     """By model, what it did on the cases (`measured_side`)."""
+    beside: Mapping[str, Mapping[str, Estimate]]
+    """By model and other model, the difference of their quality on the cases."""
     providers: Mapping[str, ProviderHealth]
     in_the_way: Mapping[str, tuple[str, ...]]
     """By model, what the registry's checks have against it; empty where the environment asks for none."""
@@ -482,13 +488,26 @@ def _in_the_way(
     return found
 
 
-def _on_cases(connection: Connection, table: Shared) -> dict[str, dict[str, Estimate | None]]:
+def _on_cases(
+    connection: Connection, table: Shared
+) -> tuple[dict[str, dict[str, Estimate | None]], dict[str, dict[str, Estimate]]]:
+    """What each model did on the cases, and how much better than each other one."""
+    import numpy as np
+
     if not table:
-        return {}
+        return {}, {}
     values, positions = values_of(connection, table)
-    boards = boards_of(values, sources_of_table(connection, table, positions))
+    sources = sources_of_table(connection, table, positions)
+    boards = boards_of(values, sources)
     quality = {each.model: each.interval for each in boards["pass_rate"].standings} if "pass_rate" in boards else {}
-    return {name: measured_side(each, quality.get(name)) for name, each in values.items()}
+    scores = {name: each["pass_rate"] for name, each in values.items() if "pass_rate" in each}
+    # The seed orders the bets of scores that are no passes: the same measurements give the same choice.
+    beside = differences_of(scores, sources, np.random.default_rng(0))
+    sides = {name: measured_side(each, quality.get(name)) for name, each in values.items()}
+    for name, each in values.items():
+        waited = each.get("latency_ms", np.empty(0))
+        sides[name]["speed_p95"] = quantile_of(waited[~np.isnan(waited)], 0.95, P95_CONFIDENCE)
+    return sides, beside
 
 
 def _candidate(model: str, known: _Evidence) -> Candidate:
@@ -499,7 +518,8 @@ def _candidate(model: str, known: _Evidence) -> Candidate:
         model=model,
         registry=known.registry.get(model),
         quality=cases.get("accuracy"),
-        p95_ms=performed.latency(0.95) if performed else cases.get("speed_p95"),
+        beside=known.beside.get(model, {}),
+        p95_ms=performed.latencies.estimate(0.95, P95_CONFIDENCE) if performed else cases.get("speed_p95"),
         errors=performed.error_share if performed else errors,
         live=performed is not None,
         month=_month(model, cases.get("answer_cost"), known),

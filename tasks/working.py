@@ -25,6 +25,8 @@ WAIT_FOR_OWNERS_S = 0.5
 
 InFlight = Literal["retry", "skip"]
 RunShard = Callable[[UUID, Lease, InFlight], Awaitable[bool]]
+Look = Callable[[UUID], Awaitable[None]]
+"""Looks at a run under way, and may ask it to stop."""
 
 
 async def run_shard(run_id: UUID, lease: Lease, in_flight: InFlight) -> bool:
@@ -53,23 +55,35 @@ async def run_shard(run_id: UUID, lease: Lease, in_flight: InFlight) -> bool:
 
 
 async def work_on(
-    run_id: UUID, *, in_flight: InFlight = "retry", flow_run_id: UUID | None = None, shard: RunShard = run_shard
+    run_id: UUID,
+    *,
+    in_flight: InFlight = "retry",
+    flow_run_id: UUID | None = None,
+    shard: RunShard = run_shard,
+    look: Look | None = None,
 ) -> None:
-    """Work on a run until nothing is left to do or it is stopped; joins others who work on it."""
+    """Work on a run until nothing is left to do or it is stopped; joins others who work on it.
+
+    `look` looks at what is there already before the first shard, and again after each.
+    """
     async with executing(run_id) as execution:
         await asyncio.to_thread(_begin, run_id, flow_run_id)
         try:
-            await asyncio.gather(*(_lane(execution, in_flight, shard) for _ in range(LANES)))
+            if look is not None:
+                await look(run_id)
+            await asyncio.gather(*(_lane(execution, in_flight, shard, look) for _ in range(LANES)))
         finally:
             await asyncio.to_thread(_end, execution)
 
 
-async def _lane(execution: Execution, in_flight: InFlight, shard: RunShard) -> None:
+async def _lane(execution: Execution, in_flight: InFlight, shard: RunShard, look: Look | None) -> None:
     """Claim a shard, run it, claim the next; wait while others still hold some."""
     while not execution.stop.requested:
         lease = await asyncio.to_thread(_claim, execution)
         if lease is not None:
             await shard(execution.run.id, lease, in_flight)
+            if look is not None:
+                await look(execution.run.id)
         elif await asyncio.to_thread(_others_at_work, execution):
             await asyncio.sleep(WAIT_FOR_OWNERS_S)
         else:

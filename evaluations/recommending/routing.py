@@ -13,12 +13,15 @@ from math import log1p
 from typing import TYPE_CHECKING, Final, Protocol
 
 from evaluations.cases import Case
+from evaluations.comparisons import Plan, Question
 from evaluations.errors import AssayError
 from evaluations.estimates import Estimate
-from evaluations.recommending.evidence import Workload
+from evaluations.recommending.evidence import Evidence, PriceMissing, Workload
 from evaluations.recommending.recommendation import Recommendation, Stability, impact_of, score_of
 from evaluations.recommending.savings import savings_of
+from evaluations.statistics.compare import compare
 from evaluations.statistics.means import mean_interval
+from evaluations.statistics.outcomes import Determined
 from evaluations.statistics.proportions import normal_quantile
 from evaluations.statistics.shrinkage import shrink_shares
 from evaluations.wording import count, percent, points
@@ -36,6 +39,10 @@ PENALTY: Final = 50.0
 FOLDS: Final = 5
 LEAST_CASES: Final = 100
 """Cases of each part below which a policy is neither learned nor judged."""
+ALPHA: Final = 0.05
+"""The chance that a rule is recommended which loses more than it may, one-sided."""
+LEAST_CHANCE: Final = 0.5
+"""A threshold is taken only where the half that judges will sooner show than not that no more is lost."""
 LINE: Final = "normal interval of a covariance"
 TEXT_NUMBERS: Final = (
     "log of characters", "share of digits", "share of distinct words", "log of lines", "mean word length",
@@ -293,6 +300,9 @@ class Routed:
     """Mean score above that of a coin which sends as many cases to the strong model."""
     loss: Estimate
     """Mean score below that of the strong model alone; negative: above."""
+    loss_shown: Estimate | None
+    """The same from the paired test that docs/statistics.md takes: its high end is the one-sided 95% bound by which the
+    loss is held against what may be lost. None where the cases carry no verdict."""
     above_weak: Estimate
     """Mean score above that of the cheap model alone."""
     saving: Estimate
@@ -344,6 +354,7 @@ def routed(cases: RoutedCases, to_strong: "Flags", *, confidence: float = 0.95) 
             value=above, low=above - half, high=above + half, n=cases.n, confidence=confidence, method=LINE
         ),
         loss=mean_interval(np.where(to_strong, 0.0, gain), confidence),
+        loss_shown=_loss_shown(cases, to_strong),
         above_weak=mean_interval(np.where(to_strong, gain, 0.0), confidence),
         saving=Estimate(
             value=1 - ratio.value,
@@ -357,18 +368,39 @@ def routed(cases: RoutedCases, to_strong: "Flags", *, confidence: float = 0.95) 
     )
 
 
+def _loss_shown(cases: RoutedCases, to_strong: "Flags") -> Estimate | None:
+    """The strong model alone minus the rule, on the same cases, with its 1 - 2 alpha interval."""
+    import numpy as np
+
+    passes = np.isin(np.concatenate([cases.weak, cases.strong]), (0.0, 1.0)).all()
+    question = Question(metric="score", kind="binary" if passes else "bounded")
+    plan = Plan(design="paired_offline", control="rule", variants=("strong",), alpha=ALPHA, correction="none")
+    measured = {"score": {"rule": np.where(to_strong, cases.strong, cases.weak), "strong": cases.strong}}
+    # The generator orders the bets of scores that are no passes: the same cases give the same bound.
+    found = compare(plan, [question], measured, generator=np.random.default_rng(0)).primary("strong")
+    reliable = isinstance(found.outcome, Determined) and found.outcome.reliable
+    return found.narrow if reliable else None
+
+
 def best_possible(cases: RoutedCases) -> Routed:
     """What a router would come to that knows the answers: strong only where the cheap model scores lower."""
     return routed(cases, cases.gain > 0)
 
 
 def learned(
-    cases: RoutedCases, *, loss: float, generator: "np.random.Generator", learner: str = "category", sure: bool = False
+    cases: RoutedCases,
+    *,
+    loss: float,
+    generator: "np.random.Generator",
+    learner: str = "category",
+    judged_on: int | None = None,
 ) -> RoutingRule:
-    """The rule that saves most on these cases while it loses no more than `loss` against the strong model alone.
+    """The rule that is expected to save most, by these cases, where others have to show that it loses at most `loss`
+    against the strong model alone.
 
-    The threshold is chosen on predictions that each case had no part in (five folds). `sure` wants the upper 95% bound
-    of the loss within `loss`, not the loss alone. Nobody is sent to the cheap model where no threshold does.
+    The threshold is chosen on predictions that each case had no part in (five folds): the one whose saving, times the
+    chance that the upper 95% bound of the loss on `judged_on` other cases (as many as these when None) is within
+    `loss`, is the greatest. Nobody is sent to the cheap model where that chance is below a half for every threshold.
     Raises AssayError for fewer than a hundred cases.
     """
     import numpy as np
@@ -386,7 +418,7 @@ def learned(
         )
     policy = learn(cases)
     own = policy.gains(cases.known)
-    threshold = _threshold(cases, own, predicted, loss, sure)
+    threshold = _threshold(cases, own, predicted, loss, judged_on or cases.n)
     # Whom the policy sends, and so what is saved, is no matter of outcomes: it may be told of the cases it has seen.
     sent = routed(cases, own >= threshold)
     unseen = routed(cases, predicted >= threshold)
@@ -399,11 +431,12 @@ def learned(
     )
 
 
-def _threshold(cases: RoutedCases, own: "Floats", unseen: "Floats", loss: float, sure: bool) -> float:
-    """The predicted gain below which cases may go to the cheap model: the one that saves most within the loss.
+def _threshold(cases: RoutedCases, own: "Floats", unseen: "Floats", loss: float, judged_on: int) -> float:
+    """The predicted gain below which cases may go to the cheap model: the one with the greatest expected saving.
 
-    The loss is kept twice: by whom the policy itself (`own`) sends, and by predictions that each case had no part in
-    (`unseen`). Cases of one prediction go together: a large category is in or out.
+    The chance that its loss will be shown to be small is the lesser of two: by whom the policy itself (`own`) sends,
+    and by predictions that each case had no part in (`unseen`). Cases of one prediction go together: a large category
+    is in or out.
     """
     import numpy as np
 
@@ -412,22 +445,30 @@ def _threshold(cases: RoutedCases, own: "Floats", unseen: "Floats", loss: float,
     after = np.append(own[order], np.inf)[ends + 1]
     thresholds = np.where(np.isinf(after), np.inf, (own[order][ends] + after) / 2)
     below = np.searchsorted(unseen[rising], thresholds)
-    lost = _lost(cases.gain[order], sure)[ends]
-    lost_unseen = np.append(0.0, _lost(cases.gain[rising], sure))[below]
+    chance = np.minimum(
+        _chance_of_showing(cases.gain[order], loss, judged_on)[ends],
+        np.append(1.0, _chance_of_showing(cases.gain[rising], loss, judged_on))[below],
+    )
     saved = (cases.strong_cost - cases.weak_cost)[order].cumsum()[ends]
-    fits = np.flatnonzero((np.maximum(lost, lost_unseen) <= loss) & (saved > 0))
-    return float(thresholds[fits[saved[fits].argmax()]]) if fits.size else float("-inf")
+    expected = np.where((chance >= LEAST_CHANCE) & (saved > 0), saved * chance, 0.0)
+    best = int(expected.argmax())
+    return float(thresholds[best]) if expected[best] > 0 else float("-inf")
 
 
-def _lost(gains: "Floats", sure: bool) -> "Floats":
-    """What is lost over all cases when the first 1, 2, 3 and so on go to the cheap model, or its upper 95% bound."""
+def _chance_of_showing(gains: "Floats", loss: float, judged_on: int) -> "Floats":
+    """When the first 1, 2, 3 and so on of these go to the cheap model: the chance that so many other cases show that no
+    more than `loss` is lost, by the normal distribution of what these and those will measure."""
     import numpy as np
+    from scipy.special import ndtr
 
     n = gains.size
-    mean = gains.cumsum() / n
-    if sure:
-        mean = mean + normal_quantile(0.9) * np.sqrt(np.maximum(0.0, (gains**2).cumsum() / n - mean**2) / (n - 1))
-    return mean
+    lost = gains.cumsum() / n
+    spread = np.sqrt(np.maximum(0.0, (gains**2).cumsum() / n - lost**2))
+    room = loss - lost - normal_quantile(1 - 2 * ALPHA) * spread / judged_on**0.5
+    noise = spread * (1 / n + 1 / judged_on) ** 0.5
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance: Floats = np.where(noise > 0, ndtr(room / noise), room > 0)
+    return chance
 
 
 def simplest(cases: RoutedCases, *, generator: "np.random.Generator") -> str:
@@ -456,17 +497,57 @@ def simplest(cases: RoutedCases, *, generator: "np.random.Generator") -> str:
     )
 
 
+def models_to_route(
+    measured: Sequence[Evidence], metric: str, learning: "Places", *, incumbent: str | None = None
+) -> tuple[Evidence, Evidence]:
+    """The cheap model and the strong one: what is in use, or else the best measured, and the cheapest of those that
+    cost less. Models without a price or a score are left out.
+
+    Only the cases at `learning` are looked at, so that cases which judge the rule have no part in the choice.
+    Raises PriceMissing with fewer than two models to choose from, AssayError where none is cheaper.
+    """
+    known = []
+    for each in measured:
+        level, cost = _means(each, metric, learning)
+        if level is not None and cost is not None:
+            known.append((each, level, cost))
+    if len(known) < 2:
+        raise PriceMissing(f"routing takes two measured models with a price; there are {len(known)} of them.")
+    strong, _, most = next(
+        (each for each in known if each[0].model == incumbent), max(known, key=lambda each: (each[1], each[0].model))
+    )
+    cheaper = [(cost, each.model, each) for each, _, cost in known if cost < most]
+    if not cheaper:
+        raise AssayError(
+            f"no measured model is cheaper than {strong.model}, so nothing is saved by asking another one first."
+        )
+    return min(cheaper, key=lambda each: each[:2])[2], strong
+
+
+def _means(evidence: Evidence, metric: str, places: "Places") -> tuple[float | None, Decimal | None]:
+    """Of the score and of the known costs over some cases; None where there are none."""
+    import numpy as np
+
+    scores = evidence.values[metric][places] if metric in evidence.values else np.empty(0)
+    scored = scores[~np.isnan(scores)]
+    costs = [cost for at in places.tolist() if (cost := evidence.costs[at]) is not None]
+    return (
+        float(scored.mean()) if scored.size else None,
+        sum(costs, Decimal(0)) / len(costs) if costs else None,
+    )
+
+
 def recommend_routing(
     rule: RoutingRule, held_out: Routed, workload: Workload, strong_cost: Decimal, *, weak: str, strong: str
 ) -> Recommendation | None:
-    """To route by a rule; None unless on held-out cases it is shown to be above the line, surely saves something and
-    lost no more than was declared, by its estimate: `learned` holds the bound of the loss against it.
+    """To route by a rule; None unless held-out cases show that it is above the line, saves something, and loses no more
+    than was declared: the upper 95% bound of the loss is within it.
 
     `workload` is what the strong model serves: that is routed, what others serve stays with them. `strong_cost` is what
     a request to it costs, in US dollars, where production does not say.
     """
-    lost = held_out.loss
-    if held_out.above_line.low <= 0 or held_out.saving.low <= 0 or lost.value > rule.loss:
+    lost, shown = held_out.loss, held_out.loss_shown
+    if held_out.above_line.low <= 0 or held_out.saving.low <= 0 or shown is None or shown.high > rule.loss:
         return None
     per_request = strong_cost if workload.cost_per_request is None else workload.cost_per_request
     savings = savings_of(
@@ -491,7 +572,7 @@ def recommend_routing(
         savings=savings,
         score=score_of(
             share_low=savings.of_bill(savings.share_low),
-            quality=(rule.loss - lost.high + allowed) / (2 * allowed),
+            quality=(rule.loss - shown.high + allowed) / (2 * allowed),
             stability=stability.share,
         ),
         impact=impact_of(savings),
@@ -501,6 +582,8 @@ def recommend_routing(
             f"({points(held_out.above_line.low)} to {points(held_out.above_line.high)}, n = {count(held_out.n)})",
             f"{percent(savings.share)} of the cost of {strong} alone is saved ({percent(savings.share_low)} to "
             f"{percent(savings.share_high)})",
+            f"it is shown to change quality by {points(-shown.high)} at worst (one-sided 95% bound), and "
+            f"{points(-rule.loss)} may be lost",
         ),
         tradeoffs=(
             f"against {strong} alone {points(-lost.value)} ({points(-lost.high)} to {points(-lost.low)})",

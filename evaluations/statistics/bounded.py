@@ -90,17 +90,20 @@ def stakes_for(drawn: "Floats", alpha: float, planned: float) -> "Floats":
     return stakes
 
 
-def winnings(drawn: "Floats", stakes: "Floats", candidate: float, side: Side) -> "Floats":
+def winnings(
+    drawn: "Floats", stakes: "Floats", candidate: float, side: Side, weights: "Floats | float" = 1.0
+) -> "Floats":
     """The logarithm of what was won after each value by betting that the mean lies on that side of the candidate.
 
     `drawn` has the shape (n,), values in [0, 1], `stakes` the shape (strategies, n): strategies begin with equal shares
-    of the capital, so that together they win as a fair game does. Shape (n,).
+    of the capital, so that together they win as a fair game does. Shape (n,). `weights` in (0, 1], shape (n,), say how
+    much each value counts in the mean: so much of its stake is in play.
     """
     import numpy as np
 
     sign, most = (1.0, candidate) if side == "above" else (-1.0, 1.0 - candidate)
     limit = _MOST_STAKED / most if most > 0 else np.inf
-    won = np.log1p(sign * np.minimum(stakes, limit) * (drawn - candidate)).cumsum(axis=1)
+    won = np.log1p(sign * np.minimum(stakes, limit) * weights * (drawn - candidate)).cumsum(axis=1)
     together: Floats = np.logaddexp.reduce(won, axis=0) - log(len(stakes))
     return together
 
@@ -111,13 +114,15 @@ def capital(drawn: "Floats", stakes: "Floats", candidate: float) -> float:
     return 0.5 * exp(min(most, 700.0))
 
 
-def bounds(drawn: "Floats", stakes: "Floats", mean: float, alpha: float) -> tuple[float, float]:
+def bounds(
+    drawn: "Floats", stakes: "Floats", mean: float, alpha: float, weights: "Floats | float" = 1.0
+) -> tuple[float, float]:
     """The least and the greatest candidate that was not bet out of the game."""
     limit = log(2 / alpha)
 
     def lost(candidate: float, side: Side) -> bool:
         # A bet on more wins less against a higher candidate, and the reverse: what is kept is an interval.
-        return float(winnings(drawn, stakes, candidate, side).max()) >= limit
+        return float(winnings(drawn, stakes, candidate, side, weights).max()) >= limit
 
     ends = []
     for side, end in zip(_SIDES, (0.0, 1.0), strict=True):

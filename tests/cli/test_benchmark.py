@@ -48,7 +48,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], str]] = {
         ("--max-cost", "1"),
         "a cost limit cannot be kept for openai/unheard-of: no price is known",
     ),
-    "early with sources": (lambda folder: defined(folder, cluster="id"), ("--stop-early",), "cases that stand alone"),
+    "early by latency": (lambda folder: defined(folder, category="latency"), ("--stop-early",), "ranks by accuracy"),
     "no judge": (lambda folder: defined(folder, format="mt_bench"), (), "mt_bench is judged; say by whom in `scorers`"),
     "by nothing": (defined, ("--by", "tags"), "goes with a number of cases"),
     "both": (lambda folder: defined(folder, workload={}), (), "either `questions` or a `workload`"),

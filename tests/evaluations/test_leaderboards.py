@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from evaluations.estimates import Estimate
 from evaluations.leaderboards import Leaderboard, at_equal_length, leaderboard, percentile
@@ -155,8 +156,29 @@ def test_a_board_that_stopped_early_tells_pairs_apart_by_what_held_at_every_look
         assert standing.interval.low < once.low < once.high < standing.interval.high
     upside_down = leaderboard({m: 1 - x for m, x in passes.items()}, planned=1_000, better="lower")
     assert (ranges(upside_down), upside_down.tied) == (ranges(board), board.tied)
-    with pytest.raises(ValueError, match="clusters cannot be stopped early"):
-        leaderboard(passes, planned=1_000, clusters=list(range(300)))
+
+
+def test_a_board_of_sources_that_stopped_early_counts_sources() -> None:
+    rng = np.random.default_rng(12)
+    sources = np.repeat(np.arange(300), 4).tolist()
+    hard = np.repeat(rng.normal(size=300), 4)
+    passes = {f"m{at}": (rng.random(600) < ndtr(2 * hard[:600] + at)).astype(float) for at in range(3)}
+    board = leaderboard(passes, planned=1_200, clusters=sources)
+    found = stopping(passes, planned=1_200, clusters=sources)
+    assert board.clusters == 150
+    for each in found.decisions:
+        pairing = board.between(each.first, each.second)
+        assert (pairing.ahead, pairing.p) == (each.ahead, each.p)
+    alone = leaderboard(passes, planned=1_200)
+    for standing in board.standings:
+        apart = alone.standing(standing.model)
+        assert standing.value == apart.value
+        assert standing.interval is not None
+        assert apart.interval is not None
+        assert (standing.units, standing.interval.n) == (150, 150)
+        assert standing.interval.low < apart.interval.low < apart.interval.high < standing.interval.high
+    with pytest.raises(ValueError, match="in the midst of a cluster"):
+        leaderboard({m: x[:-1] for m, x in passes.items()}, planned=1_200, clusters=sources)
 
 
 def test_a_board_of_costs_is_that_of_scores_turned_around() -> None:

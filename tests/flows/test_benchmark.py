@@ -5,7 +5,7 @@ import json
 import random
 from collections import Counter
 from decimal import Decimal
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,9 +17,12 @@ from evaluations.specs import Arrivals
 from tasks.arrivals import Schedule
 from tasks.benchmark_files import load_benchmark, prepare
 from tasks.benchmark_pages import published_of
+from tasks.benchmark_steps import stop_when_decided
 from tasks.benchmarking import BenchmarkRequest, conclude_benchmark, open_benchmark, plan_benchmark
 from tasks.settings import settings
+from tasks.store import benchmarks
 from tasks.store.database import transaction
+from tasks.store.runs import run_of
 from tasks.working import work_on
 from tests.landed import a_request, land
 from tests.tasks.providers.builders import a_server
@@ -98,6 +101,35 @@ async def test_a_benchmark_that_is_taken_up_again_ends_with_its_leaderboard(tmp_
     result = conclude_benchmark(run_id)
     assert result.complete
     assert published_of(result).html.is_file()
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_a_benchmark_that_its_answers_decide_asks_nothing_when_it_is_taken_up_again(tmp_path: Path) -> None:
+    from flows.resume_run import resume_run
+
+    path = a_benchmark(tmp_path / "again", 600, stop_early=True, cluster="source")
+    run_id = await asyncio.to_thread(open_benchmark, BenchmarkRequest(benchmark=str(path)))
+    await work_on(run_id, look=stop_when_decided)
+    before = conclude_benchmark(run_id)
+    assert (before.stop_reason, before.cases_planned) == ("decided", 600)
+    assert before.cases < 600
+    assert before.board.clusters == before.cases / 2, "only whole sources were looked at"
+    answers = sum(each.answers for each in before.models)
+    await resume_run(run_id=run_id)
+    after = conclude_benchmark(run_id)
+    assert (after.stop_reason, after.cases) == ("decided", before.cases)
+    assert sum(each.answers for each in after.models) == answers
+
+
+def test_cases_that_share_a_source_are_put_one_after_the_other_where_a_run_may_stop_early(tmp_path: Path) -> None:
+    path = a_benchmark(tmp_path / "sources", 60, stop_early=True, cluster="source")
+    run_id = open_benchmark(BenchmarkRequest(benchmark=str(path)))
+    with transaction() as connection:
+        columns = benchmarks.case_columns(connection, run_of(connection, run_id).dataset_id, "source")
+    order = [columns[at] for at in sorted(columns)]
+    sources = [source for source, _ in groupby(order)]
+    assert len(sources) == len(set(order)) == 30
+    assert sources != sorted(sources, key=int), "in a random order"
 
 
 def test_models_that_nothing_tells_apart_are_asked_to_the_end(tmp_path: Path) -> None:

@@ -99,7 +99,11 @@ async def test_the_model_in_use_is_that_of_the_live_bundle_else_of_the_selection
     traffic()
     ask = Ask(environment="development", margin=0.05)
     assert advise("colouring", ask).source == "most of the traffic"
-    select_for(SelectionRequest(feature="colouring", environment="development"))
+    select_for(
+        SelectionRequest(
+            feature="colouring", environment="development", given={"cost_sensitivity": "high", "accuracy": "standard"}
+        )
+    )
     selected = advise("colouring", ask)
     assert (selected.incumbent, selected.source) == ("replay/middle.jsonl", "selection")
     with transaction() as connection:

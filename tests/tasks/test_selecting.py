@@ -39,6 +39,9 @@ def folders(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("ASSAY_FLAGS", str(tmp_path / "flags"))
     monkeypatch.setenv("ASSAY_REPORTS", str(tmp_path / "reports"))
     settings.cache_clear()
+    # A few dozen cases show of no model that it is as good as the best.
+    settings().home.mkdir(exist_ok=True, parents=True)
+    (settings().home / "selection.yaml").write_text("unsure: in\n")
     return tmp_path
 
 
@@ -85,6 +88,18 @@ async def test_labelled_workloads_are_replayed_and_the_choice_is_published_and_w
     assert served(folders) is None
     with pytest.raises(AssayError, match="no selection of colouring is published in development"):
         withdraw("colouring", "development", "")
+
+
+async def test_of_few_cases_the_best_is_chosen_unless_the_policy_takes_what_was_measured(folders: Path) -> None:
+    await finished(write_models(folders / "colours", RIGHT, latency_ms=LATENCY))
+    own = settings().home / "selection.yaml"
+    assert select_for(asked()).selected.sentence.startswith("replay/middle.jsonl for colouring")
+    own.unlink()
+    found = select_for(asked()).selected
+    assert found.sentence.startswith("replay/large.jsonl for colouring")
+    (why,) = [each.why for each in found.considered if each.candidate.model == "replay/middle.jsonl"]
+    assert "n is too small to be sure: up to" in why
+    assert "3 may be given up (n = 60)" in why
 
 
 async def test_a_selection_lies_on_the_live_bundle_until_something_is_deployed(folders: Path) -> None:
@@ -229,7 +244,7 @@ async def test_a_published_selection_is_looked_at_again_and_what_differs_is_note
 async def test_only_an_automatic_policy_switches_by_itself_and_never_past_a_gate(
     folders: Path, environment: str, approvals: int, switched: bool
 ) -> None:
-    (folders / "policy.yaml").write_text("automatic: true\n")
+    (folders / "policy.yaml").write_text("automatic: true\nunsure: in\n")
     with transaction() as connection:
         connection.execute(text("UPDATE environments SET validated_only = false, approvals_required = 0"))
     await finished(write_models(folders / "colours", RIGHT))
@@ -249,7 +264,7 @@ async def test_only_an_automatic_policy_switches_by_itself_and_never_past_a_gate
 
 
 async def test_a_policy_file_that_is_gone_is_told_and_changes_nothing(folders: Path) -> None:
-    (folders / "policy.yaml").write_text("name: careful\n")
+    (folders / "policy.yaml").write_text("name: careful\nunsure: in\n")
     await finished(write_models(folders / "colours", RIGHT))
     select_for(replace(asked(), policy=folders / "policy.yaml"), publish=True)
     (folders / "policy.yaml").unlink()

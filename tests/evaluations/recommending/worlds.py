@@ -10,13 +10,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.special import betaincinv, stdtrit
 
 from evaluations.comparisons import Question
 from evaluations.recommending.candidates import Rule, cases_needed, passes_needed
 from evaluations.recommending.evidence import Bench, Evidence, Workload
 from evaluations.recommending.modes import recommend
 from evaluations.recommending.recommendation import Advice
+from evaluations.statistics.paired import PassPairs, tango
 
 Floats = NDArray[np.float64]
 Kind = Literal["binary", "bounded"]
@@ -114,9 +115,8 @@ def wrong_recommendations(runs: int, *, excess: tuple[float, float] = (0.1, 1.0)
     return Worlds(hits=hits, runs=runs)
 
 
-def power(runs: int, *, candidates: int, difference: float, kind: Kind = "binary", margin: float = 0.04) -> Worlds:
-    """Worlds of the planned number of cases with one candidate that qualifies, the others being far worse: in how many
-    is it recommended?"""
+def planned(*, candidates: int, difference: float, kind: Kind = "binary", margin: float = 0.04) -> int:
+    """The number of cases that the plan states."""
     if kind == "binary":
         n = passes_needed(margin=margin, disagreement=0.15, difference=difference, alpha=ALPHA, candidates=candidates)
     else:
@@ -126,6 +126,13 @@ def power(runs: int, *, candidates: int, difference: float, kind: Kind = "binary
         sd = float(((hard * (1 - hard) + other * (1 - other)) / 4).mean()) ** 0.5
         n = cases_needed(margin=margin, sd=sd, difference=difference, alpha=ALPHA, candidates=candidates)
     assert n is not None
+    return n
+
+
+def power(runs: int, *, candidates: int, difference: float, kind: Kind = "binary", margin: float = 0.04) -> Worlds:
+    """Worlds of the planned number of cases with one candidate that qualifies, the others being far worse: in how many
+    is it recommended?"""
+    n = planned(candidates=candidates, difference=difference, kind=kind, margin=margin)
     hits = 0
     for seed in range(runs):
         g = np.random.default_rng((seed, 2))
@@ -133,6 +140,42 @@ def power(runs: int, *, candidates: int, difference: float, kind: Kind = "binary
         bench = world(g, n, differences, kind=kind, disagreement=0.15)
         hits += any(each.recommended == "maker/good" for each in advised(bench, margin, kind, seed).recommendations)
     return Worlds(hits=hits, runs=runs)
+
+
+def power_of_the_test(
+    runs: int, *, candidates: int, difference: float, kind: Kind = "binary", margin: float = 0.04, seed: int = 4
+) -> Worlds:
+    """The same of the test alone, in so many worlds that a point of power is seen: Tango's interval and Student's by
+    their formulas, the candidate's share of alpha one-sided."""
+    n, g = planned(candidates=candidates, difference=difference, kind=kind, margin=margin), np.random.default_rng(seed)
+    share = ALPHA / candidates
+    if kind == "binary":
+        moves = g.multinomial(n, [(0.15 + difference) / 2, (0.15 - difference) / 2, 0.85], runs)
+        each, times = np.unique(moves, axis=0, return_counts=True)
+        shown = [
+            passes_show(PassPairs(both=still, only_control=lost, only_treatment=gained, neither=0), share, margin)
+            for gained, lost, still in each.tolist()
+        ]
+        return Worlds(hits=int(times[shown].sum()), runs=runs)
+    hits = 0
+    for begin in range(0, runs, 500):
+        hard = g.uniform(0.3, 0.7, (min(500, runs - begin), n))
+        gains = (g.binomial(4, hard + difference) - g.binomial(4, hard)) / 4
+        hits += int(scores_show(gains, share, margin).sum())
+    return Worlds(hits=hits, runs=runs)
+
+
+def passes_show(pairs: PassPairs, share: float, margin: float) -> bool:
+    """Does the one-sided bound at this share of alpha rule out a loss of the margin?"""
+    return tango(pairs, 1 - 2 * share).low > -margin
+
+
+def scores_show(gains: Floats, share: float, margin: float) -> NDArray[np.bool_]:
+    """The same of the gains of each case, shape (worlds, cases)."""
+    n = gains.shape[1]
+    low = gains.mean(axis=1) - float(stdtrit(n - 1, 1 - share)) * gains.std(axis=1, ddof=1) / n**0.5
+    shown: NDArray[np.bool_] = low > -margin
+    return shown
 
 
 def luck_of_the_chosen(runs: int, *, candidates: int = 5, n: int = 100) -> tuple[float, float]:
@@ -163,9 +206,10 @@ def tables(worlds: int = 2_000) -> None:
         print(f"{name}: {found.hits} of {found.runs}, {found.rate:.4f}, upper 99% bound {found.upper:.4f}")
     for kind in ("binary", "bounded"):
         for candidates, difference in ((1, 0.0), (3, 0.0), (5, 0.0), (3, -0.01), (3, 0.01)):
-            found = power(worlds // 2, candidates=candidates, difference=difference, kind=kind)
-            print(f"power, {kind}, {candidates} candidates, {difference:+.2f}: {found.rate:.3f}, "
-                  f"99% from {found.lower:.3f}")  # fmt: skip
+            found = power(worlds, candidates=candidates, difference=difference, kind=kind)
+            test = power_of_the_test(20 * worlds, candidates=candidates, difference=difference, kind=kind)
+            print(f"power, {kind}, {candidates} candidates, {difference:+.2f}: {found.rate:.3f}, 99% from "
+                  f"{found.lower:.3f}; of the test alone {test.rate:.4f}, 99% from {test.lower:.4f}")  # fmt: skip
     measured, confirmed = luck_of_the_chosen(worlds // 2)
     print(f"best of five equal ones on 100 cases: {measured:+.4f} measured, {confirmed:+.4f} confirmed")
 

@@ -1,14 +1,16 @@
 """Stopping early: the bets against a plain computation, error rates by simulation, replays of recorded benchmarks."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import log, sqrt
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from evaluations.statistics.early_stopping import Stopping, mean_at_every_look, stopping
+from evaluations.statistics.early_stopping import Stopping, mean_at_every_look, stopping, whole_cases
 from tests.evaluations.statistics.references import recorded_passes
 
 Floats = NDArray[np.float64]
@@ -219,7 +221,109 @@ def test_the_interval_of_a_mean_holds_it_at_every_look(chances: tuple[float, flo
     for _ in range(runs):
         drawn = rng.choice(values, 200, p=chances)
         looks = [mean_at_every_look(drawn[:n], planned=200) for n in (5, 20, 50, 100, 200)]
-        missed += any(not each.low <= truth <= each.high for each in looks)
+        missed += any(each is None or not each.low <= truth <= each.high for each in looks)
     assert missed / runs <= most_errors(runs)
-    with pytest.raises(ValueError, match="one value or more"):
-        mean_at_every_look(np.empty(0), planned=10)
+    assert mean_at_every_look(np.empty(0), planned=10) is None
+    assert mean_at_every_look(np.full(3, np.nan), planned=10) is None
+
+
+# Cases that share a source
+
+
+def of_sources(
+    rng: np.random.Generator, rates: Sequence[float], sizes: Sequence[int], apart: float
+) -> tuple[dict[str, Floats], list[int]]:
+    """Passes of models that find the same sources hard, and each of them other sources too (`apart`); a large source is
+    easier for the first model and harder for the others, so that the mean over sources is not that over cases."""
+    sources = np.repeat(np.arange(len(sizes)), sizes)
+    found = {}
+    shared, large = rng.normal(size=len(sizes)), (np.array(sizes) > np.mean(sizes)) - 0.5
+    for at, rate in enumerate(rates):
+        taste = rng.normal(size=len(sizes)) * apart + shared + large * (0.8 if at == 0 else -0.8)
+        # Scaled so that the mean over cases is the rate: the quantile is found on the sources that there can be.
+        found[f"m{at}"] = (rng.random(sources.size) < ndtr(taste + offset(rate, apart, at == 0))[sources]).astype(float)
+    return found, sources.tolist()
+
+
+SIZES = (2, 10)
+"""Cases of a source, as likely small as large."""
+
+
+@lru_cache(maxsize=32)
+def offset(rate: float, apart: float, first: bool) -> float:
+    """What gives a model this rate over cases."""
+    spread = sqrt(1 + 1 + apart**2)
+    weights = [size / sum(SIZES) for size in SIZES]
+    shifts = [-0.4, 0.4] if first else [0.4, -0.4]
+
+    def off(at: float) -> float:
+        over = sum(w * float(ndtr((at + shift) / spread)) for w, shift in zip(weights, shifts, strict=True))
+        return over - rate
+
+    return float(brentq(off, -9, 9))
+
+
+def false_stops(runs: int, seed: int, *, whole: bool) -> float:
+    """How often two models with the same rate over cases are told apart at any look."""
+    rng, errors = np.random.default_rng(seed), 0
+    for _ in range(runs):
+        sizes = rng.choice(SIZES, 100).tolist()
+        table, sources = of_sources(rng, (0.7, 0.7), sizes, apart=0.8)
+        n = len(sources)
+        found = stopping(table, planned=n, clusters=sources if whole else None)
+        errors += found.decisions[0].state == "different"
+    return errors / runs
+
+
+def test_models_that_are_alike_are_told_apart_at_most_as_often_as_alpha_says_where_cases_share_sources() -> None:
+    assert false_stops(100, 1, whole=True) <= most_errors(100)
+    assert false_stops(100, 1, whole=False) > 2 * most_errors(100), "as if each case stood alone it errs too often"
+
+
+@pytest.mark.slow
+def test_models_that_are_alike_are_told_apart_at_most_as_often_in_many_runs_where_cases_share_sources() -> None:
+    rates = {whole: false_stops(2_000, 3, whole=whole) for whole in (True, False)}
+    print(f"\n| two equal models, 100 sources of 2 or 10 cases | {rates[True]:.1%} | as if alone {rates[False]:.1%} |")
+    assert rates[True] <= most_errors(2_000)
+
+
+@pytest.mark.parametrize("runs", [60, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_models_that_differ_are_told_apart_where_cases_share_sources(runs: int) -> None:
+    rng, told, wrong_way, needed = np.random.default_rng(4), 0, 0, 0.0
+    for _ in range(runs):
+        table, sources = of_sources(rng, (0.9, 0.6), rng.choice(SIZES, 150).tolist(), apart=0.8)
+        found = stopping(table, planned=len(sources), clusters=sources)
+        told += found.stop
+        wrong_way += found.decisions[0].ahead == "m1"
+        needed += found.asked_of("m0") / len(sources)
+    print(f"\n| 90, 60%, 150 sources | {needed / runs:.0%} of the answers | {told / runs:.0%} decided |")
+    assert told / runs > 0.9
+    assert needed / runs < 0.6
+    assert wrong_way == 0
+
+
+def test_sources_of_one_case_each_are_cases_that_stand_alone() -> None:
+    table = passes(np.random.default_rng(3), (0.9, 0.8, 0.79))
+    alone = stopping(table, planned=PLANNED, margin=0.1)
+    apart = stopping(table, planned=PLANNED, margin=0.1, clusters=[f"page {at}" for at in range(PLANNED)])
+    assert alone.decisions == apart.decisions
+
+
+def test_only_whole_sources_are_looked_at() -> None:
+    table, sources = of_sources(np.random.default_rng(8), (0.9, 0.4), [5] * 60, apart=0.3)
+    whole = stopping(table, planned=300, clusters=sources).decisions[0]
+    assert whole.decided_after is not None
+    assert whole.decided_after % 5 == 0
+    for asked in range(whole.decided_after - 5, whole.decided_after + 6):
+        early = stopping({m: x[:asked] for m, x in table.items()}, planned=300, clusters=sources).decisions[0]
+        assert early.state == ("open" if asked < whole.decided_after else "different")
+        assert early.n == asked // 5 * 5
+        assert whole_cases(sources, asked) == asked // 5 * 5
+
+
+def test_sources_that_are_torn_apart_are_refused() -> None:
+    table = {"a": [1.0, 0.0, 1.0], "b": [1.0, 1.0, 1.0]}
+    with pytest.raises(ValueError, match="one after the other"):
+        stopping(table, planned=3, clusters=["x", "y", "x"])
+    with pytest.raises(ValueError, match="each planned case belongs to one cluster; got 3 for 4"):
+        stopping(table, planned=4, clusters=["x", "x", "y"])
