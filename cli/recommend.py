@@ -209,7 +209,7 @@ def routing(
     saves = f"saves {percent(saving.value)} ({percent(saving.low)} to {percent(saving.high)}, n = {held_out.n})"
     shown = "nothing is shown" if held_out.loss_shown is None else f"{points(-held_out.loss_shown.high)} at worst"
     between = f"{points(-lost.high)} to {points(-lost.low)}; {shown}, by the one-sided 95% bound, and "
-    between += f"{points(-loss)} may be lost"
+    between += f"{points(-loss) if loss else 'nothing'} may be lost"
     changes = f"changes quality by {points(-lost.value)} ({between})"
     click.echo(_marked(f"Keep one model: {rule} {worth}, {saves} and {changes}.", found.sample_data))
 

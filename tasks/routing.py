@@ -14,6 +14,7 @@ from evaluations.recommending.routing import (
     RoutedCases,
     RoutingRule,
     category_of,
+    halves_of,
     learned,
     models_to_route,
     recommend_routing,
@@ -73,7 +74,7 @@ def advise_routing(
     cases = [by_place[position] for position in known.measured.positions]
     bench = known.measured.bench
     generator = np.random.default_rng(SEED)
-    halves = np.array_split(generator.permutation(len(cases)), 2)
+    halves = halves_of(len(cases), bench.clusters, generator)
     weak, strong = models_to_route(
         [each for each in bench.evidence if not each.model.startswith(ROUTED) and not bench.offer(each.model).retired],
         METRIC,
@@ -87,6 +88,7 @@ def advise_routing(
         strong=strong.values[METRIC],
         weak_cost=_costs(weak),
         strong_cost=_costs(strong),
+        clusters=None if bench.clusters is None else tuple(bench.clusters),
     )
     whole = np.flatnonzero(
         ~np.isnan(np.vstack([found.weak, found.strong, found.weak_cost, found.strong_cost])).any(axis=0)

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from evaluations.recommending.recommendation import Advice, Recommendation
 from evaluations.recommending.wastes import LEAST_SHARE
-from evaluations.wording import count, money, percent
+from evaluations.wording import count, money, percent, points
 
 Source = Literal["live bundle", "selection", "most of the traffic", "named", "none"]
 """How it is known which model is in use."""
@@ -152,9 +152,13 @@ def sureness_text(found: Recommendation) -> str:
             f"the answer stays in {percent(found.stability.share)} of {count(found.stability.resamplings)} resamplings "
             f"(n = {count(found.n)})"
         )
-    least = percent(LEAST_SHARE, trim=True)
     # Nothing that is estimated is certain, however the figure rounds.
     chance = percent(found.stability.share) if found.stability.share < 0.9995 else "more than 99.9%"
+    if found.margin is not None:
+        # A route: what is in doubt is what it loses.
+        most = points(found.margin).lstrip("+")
+        return f"it loses no more than {most} with a chance of {chance} (n = {count(found.n)})"
+    least = percent(LEAST_SHARE, trim=True)
     return f"it saves {least} of the cost or more with a chance of {chance} (n = {count(found.n)})"
 
 

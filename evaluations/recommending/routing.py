@@ -6,7 +6,7 @@ that sends as many cases to the strong one.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import log1p
@@ -19,6 +19,7 @@ from evaluations.estimates import Estimate
 from evaluations.recommending.evidence import Evidence, PriceMissing, Workload
 from evaluations.recommending.recommendation import Recommendation, Stability, impact_of, score_of
 from evaluations.recommending.savings import savings_of
+from evaluations.statistics.clusters import cluster_robust, per_unit
 from evaluations.statistics.compare import compare
 from evaluations.statistics.means import mean_interval
 from evaluations.statistics.outcomes import Determined
@@ -122,6 +123,8 @@ class RoutedCases:
     weak_cost: "Floats"
     """US dollars of its call of each case, or any unit that both share."""
     strong_cost: "Floats"
+    clusters: tuple[Hashable, ...] | None = None
+    """What each case belongs to that shares a source with others; None where each stands alone."""
 
     @property
     def n(self) -> int:
@@ -138,6 +141,7 @@ class RoutedCases:
             strong=self.strong[places],
             weak_cost=self.weak_cost[places],
             strong_cost=self.strong_cost[places],
+            clusters=None if self.clusters is None else tuple(self.clusters[at] for at in places.tolist()),
         )
 
 
@@ -329,33 +333,38 @@ class RoutingRule:
 
 
 def routed(cases: RoutedCases, to_strong: "Flags", *, confidence: float = 0.95) -> Routed:
-    """What sending these cases to the strong model comes to. Raises AssayError for fewer than two cases.
+    """What sending these cases to the strong model comes to. Raises AssayError for fewer than two cases or sources.
 
-    Above the line is the covariance of being sent and of the gain; its interval is normal, by the influence of cases.
+    Above the line is the covariance of being sent and of the gain; its interval is normal, by the influence of cases,
+    or of the sources that they share.
     """
     import numpy as np
 
     from evaluations.statistics.ratios import PairMoments, ratio_of
 
-    if cases.n < 2:
-        raise AssayError(f"routing is judged on two cases or more; got {cases.n}")
+    sources = range(cases.n) if cases.clusters is None else cases.clusters
+    units = len(set(sources))
+    if units < 2:
+        raise AssayError(f"routing is judged on two cases or sources or more; got {units}")
     gain, sent = cases.gain, to_strong.astype(np.float64)
     pull = (sent - sent.mean()) * (gain - gain.mean())
     above = float(pull.mean())
-    half = normal_quantile(confidence) * float(pull.std(ddof=1)) / cases.n**0.5
+    apart = per_unit(pull - above, sources).sums
+    half = normal_quantile(confidence) * (units / (units - 1) * float(apart @ apart)) ** 0.5 / cases.n
     paid = np.where(to_strong, cases.strong_cost, cases.weak_cost)
-    ratio = ratio_of(PairMoments.of(paid, cases.strong_cost), confidence=confidence)
+    bills = (per_unit(each, sources).sums for each in (paid, cases.strong_cost))
+    ratio = ratio_of(PairMoments.of(*bills), confidence=confidence)
     if ratio is None:
         raise AssayError("the strong model costs nothing, so that routing can save nothing")
     return Routed(
         strong_share=float(sent.mean()),
-        accuracy=mean_interval(np.where(to_strong, cases.strong, cases.weak), confidence),
+        accuracy=_mean(np.where(to_strong, cases.strong, cases.weak), cases, confidence),
         above_line=Estimate(
             value=above, low=above - half, high=above + half, n=cases.n, confidence=confidence, method=LINE
         ),
-        loss=mean_interval(np.where(to_strong, 0.0, gain), confidence),
+        loss=_mean(np.where(to_strong, 0.0, gain), cases, confidence),
         loss_shown=_loss_shown(cases, to_strong),
-        above_weak=mean_interval(np.where(to_strong, gain, 0.0), confidence),
+        above_weak=_mean(np.where(to_strong, gain, 0.0), cases, confidence),
         saving=Estimate(
             value=1 - ratio.value,
             low=1 - ratio.high,
@@ -368,6 +377,14 @@ def routed(cases: RoutedCases, to_strong: "Flags", *, confidence: float = 0.95) 
     )
 
 
+def _mean(values: "Floats", cases: RoutedCases, confidence: float) -> Estimate:
+    if cases.clusters is None:
+        return mean_interval(values, confidence)
+    found = cluster_robust(values, cases.clusters, confidence=confidence)
+    # Sources that are all alike have no spread: then there is none between cases either.
+    return found.effect if isinstance(found, Determined) and found.effect else mean_interval(values, confidence)
+
+
 def _loss_shown(cases: RoutedCases, to_strong: "Flags") -> Estimate | None:
     """The strong model alone minus the rule, on the same cases, with its 1 - 2 alpha interval."""
     import numpy as np
@@ -377,7 +394,8 @@ def _loss_shown(cases: RoutedCases, to_strong: "Flags") -> Estimate | None:
     plan = Plan(design="paired_offline", control="rule", variants=("strong",), alpha=ALPHA, correction="none")
     measured = {"score": {"rule": np.where(to_strong, cases.strong, cases.weak), "strong": cases.strong}}
     # The generator orders the bets of scores that are no passes: the same cases give the same bound.
-    found = compare(plan, [question], measured, generator=np.random.default_rng(0)).primary("strong")
+    generator = np.random.default_rng(0)
+    found = compare(plan, [question], measured, generator=generator, clusters=cases.clusters).primary("strong")
     reliable = isinstance(found.outcome, Determined) and found.outcome.reliable
     return found.narrow if reliable else None
 
@@ -410,7 +428,7 @@ def learned(
             f"a policy is learned on {LEAST_CASES} cases or more that both models answered; got {cases.n}."
         )
     learn = LEARNERS[learner]
-    fold = generator.permutation(cases.n) % FOLDS
+    fold = _folds(cases.n, cases.clusters, FOLDS, generator)
     predicted = np.empty(cases.n)
     for at in range(FOLDS):
         predicted[fold == at] = learn(cases.at(np.flatnonzero(fold != at))).gains(
@@ -479,7 +497,7 @@ def simplest(cases: RoutedCases, *, generator: "np.random.Generator") -> str:
     """
     import numpy as np
 
-    fold = generator.permutation(cases.n) % FOLDS
+    fold = _folds(cases.n, cases.clusters, FOLDS, generator)
     pulls = {}
     for name, learn in LEARNERS.items():
         predicted = np.empty(cases.n)
@@ -495,6 +513,28 @@ def simplest(cases: RoutedCases, *, generator: "np.random.Generator") -> str:
         for name, pull in pulls.items()
         if float((best - pull).mean()) <= float((best - pull).std(ddof=1)) / cases.n**0.5
     )
+
+
+def halves_of(n: int, clusters: Sequence[Hashable] | None, generator: "np.random.Generator") -> "tuple[Places, Places]":
+    """The places of the cases that learn and of those that judge, in a random order; no source is in both."""
+    import numpy as np
+
+    if clusters is None:
+        learning, judging = np.array_split(generator.permutation(n), 2)
+        return learning, judging
+    half, order = _folds(n, clusters, 2, generator), generator.permutation(n)
+    return order[half[order] == 0], order[half[order] == 1]
+
+
+def _folds(n: int, clusters: Sequence[Hashable] | None, folds: int, generator: "np.random.Generator") -> "Places":
+    """For each case the fold that it is in, with all cases of its source."""
+    import numpy as np
+
+    if clusters is None:
+        return generator.permutation(n) % folds
+    place = {name: at for at, name in enumerate(dict.fromkeys(clusters))}
+    drawn: Places = (generator.permutation(len(place)) % folds)[np.array([place[name] for name in clusters])]
+    return drawn
 
 
 def models_to_route(
@@ -546,7 +586,7 @@ def recommend_routing(
     `workload` is what the strong model serves: that is routed, what others serve stays with them. `strong_cost` is what
     a request to it costs, in US dollars, where production does not say.
     """
-    lost, shown = held_out.loss, held_out.loss_shown
+    shown = held_out.loss_shown
     if held_out.above_line.low <= 0 or held_out.saving.low <= 0 or shown is None or shown.high > rule.loss:
         return None
     per_request = strong_cost if workload.cost_per_request is None else workload.cost_per_request
@@ -560,13 +600,13 @@ def recommend_routing(
         basis=f"{count(held_out.n, 'held-out case')}, of which {percent(held_out.strong_share)} go to {strong}",
     )
     allowed = max(rule.loss, 1e-9)
-    stability = Stability(share=_stays(lost, rule.loss), resamplings=0)
+    stability = Stability(share=_stays(shown, rule.loss), resamplings=0)
     return Recommendation(
         kind="model_substitution",
         feature=workload.feature,
         title=f"Send {workload.feature} to {weak} first, and to {strong} where it is worth it",
         description=f"{percent(held_out.strong_share)} of the cases go to {strong}; {percent(savings.share)} of the "
-        f"cost is saved and {points(-lost.value)} of quality changed.",
+        f"cost is saved and {points(-shown.value)} of quality changed.",
         current=strong,
         recommended=f"{weak} + {strong} by {rule.learner}",
         savings=savings,
@@ -586,7 +626,8 @@ def recommend_routing(
             f"{points(-rule.loss)} may be lost",
         ),
         tradeoffs=(
-            f"against {strong} alone {points(-lost.value)} ({points(-lost.high)} to {points(-lost.low)})",
+            f"against {strong} alone {points(-shown.value)} ({points(-shown.high)} to {points(-shown.low)}, "
+            f"{percent(shown.confidence, trim=True)} interval)",
             "two models to look after instead of one",
         ),
         assumptions=("requests are like the cases, and each is known by its " + rule.learner, *workload.counted),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evaluations.errors import AssayError
 from evaluations.pricing import estimate_tokens
+from evaluations.recommending.answers import sureness_text
 from evaluations.recommending.evidence import Bench, Evidence, Workload
 from evaluations.recommending.recommendation import Recommendation
 from evaluations.recommending.routing import (
@@ -23,6 +24,7 @@ from evaluations.recommending.routing import (
     RoutingRule,
     best_possible,
     by_category,
+    halves_of,
     learned,
     models_to_route,
     recommend_routing,
@@ -243,6 +245,9 @@ def test_routing_is_recommended_by_what_is_shown_on_held_out_cases() -> None:
     assert found.savings.now == 15
     assert "above the line between both models" in found.reasons[0]
     assert "at worst (one-sided 95% bound), and −5.0 pts may be lost" in found.reasons[2]
+    assert found.stability is not None
+    assert found.stability.share > 0.95
+    assert sureness_text(found).startswith("it loses no more than 5.0 pts with a chance of 9")
     assert (found.effort, found.impact) == ("complex", "high")
     shown = held_out.loss_shown
     assert shown is not None
@@ -252,6 +257,26 @@ def test_routing_is_recommended_by_what_is_shown_on_held_out_cases() -> None:
     assert recommended(rule, replace(held_out, loss_shown=None)) is None
     line = routed(mmlu(), np.random.default_rng(0).random(mmlu().n) < 0.5)
     assert recommended(replace(rule, loss=1.0), line) is None
+
+
+def test_cases_that_share_a_source_are_in_one_half_and_count_as_one() -> None:
+    cases, g = mmlu().at(np.arange(0, 7_000, 5)), np.random.default_rng(4)
+    sent = g.random(cases.n) < 0.5 + 0.2 * cases.gain
+    # Each case five times says no more than it does once.
+    five = np.repeat(np.arange(cases.n), 5)
+    again = replace(cases.at(five), clusters=tuple(five.tolist()))
+    once, often = routed(cases, sent), routed(again, sent[five])
+    for name in ("accuracy", "above_line", "loss", "above_weak", "saving"):
+        one, other = getattr(once, name), getattr(often, name)
+        assert (other.value, other.low, other.high) == pytest.approx((one.value, one.low, one.high), abs=2e-4), name
+    assert once.loss_shown is not None
+    assert often.loss_shown is not None
+    assert often.loss_shown.high == pytest.approx(once.loss_shown.high, abs=1e-3)
+    assert often.loss_shown.n == cases.n
+    learning, judging = halves_of(again.n, again.clusters, g)
+    assert not set(five[learning]) & set(five[judging])
+    assert sorted([*learning, *judging]) == list(range(again.n))
+    assert abs(learning.size - judging.size) <= 5
 
 
 def test_cases_that_judge_the_rule_have_no_part_in_the_choice_of_models() -> None:
