@@ -28,12 +28,13 @@ def list_(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([environment_as_json(each) for each in found]))
         return
-    click.echo(f"{'environment':<16}{'models':<18}{'limit a month':<16}{'approvals':<11}providers")
+    click.echo(f"{'environment':<16}{'models':<18}{'limit a month':<16}{'approvals':<11}{'providers':<20}regions")
     for each in found:
         limit = "none" if each.monthly_cost_limit is None else money(each.monthly_cost_limit)
         providers = "all" if each.allowed_providers is None else ", ".join(each.allowed_providers) or "none"
+        regions = "all" if each.allowed_regions is None else ", ".join(each.allowed_regions)
         validated = "validated only" if each.validated_only else "any"
-        click.echo(f"{each.name:<16}{validated:<18}{limit:<16}{each.approvals_required:<11}{providers}")
+        click.echo(f"{each.name:<16}{validated:<18}{limit:<16}{each.approvals_required:<11}{providers:<20}{regions}")
 
 
 @environments.command()
@@ -59,7 +60,7 @@ def show(name: str, as_json: bool) -> None:
 
 def _told(key: str, value: object) -> str:
     if value is None:
-        return "all" if key == "allowed_providers" else "none"
+        return "all" if key.startswith("allowed_") else "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple | list) else str(value)
@@ -69,6 +70,8 @@ def _told(key: str, value: object) -> str:
 @click.argument("name")
 @click.option("--provider", "providers", multiple=True, help="Takes models of this provider alone. Repeatable.")
 @click.option("--all-providers", is_flag=True, help="Takes models of every provider.")
+@click.option("--region", "regions", multiple=True, help="Takes models that can be had there alone. Repeatable.")
+@click.option("--all-regions", is_flag=True, help="Takes models wherever they are served.")
 @click.option("--validated-only/--any-model", default=None, help="Whether checks that cannot be made stand in the way.")
 @click.option("--monthly-limit", metavar="USD", help="What a month may cost; `none` takes the limit away.")
 @click.option("--approvals", type=click.IntRange(0, 10), help="How many people have to approve a deployment.")
@@ -77,6 +80,8 @@ def set_(
     name: str,
     providers: tuple[str, ...],
     all_providers: bool,
+    regions: tuple[str, ...],
+    all_regions: bool,
     validated_only: bool | None,
     monthly_limit: str | None,
     approvals: int | None,
@@ -85,6 +90,7 @@ def set_(
     """Change what NAME takes; a new name makes a new environment. What is not said stays as it is."""
     from dataclasses import replace
 
+    from evaluations.errors import AssayError, unknown_name
     from evaluations.models import Environment
     from tasks.model_catalogue import provider_named
     from tasks.model_catalogue import providers as described
@@ -95,6 +101,8 @@ def set_(
 
     if providers and all_providers:
         raise click.UsageError("say either --provider or --all-providers.")
+    if regions and all_regions:
+        raise click.UsageError("say either --region or --all-regions.")
     if not name.isidentifier() and not name.replace("-", "_").isidentifier():
         raise click.UsageError(f"an environment's name is a word like production; got {name!r}.")
     with transaction() as connection:
@@ -107,6 +115,14 @@ def set_(
             found = replace(found, allowed_providers=named)
         if all_providers:
             found = replace(found, allowed_providers=None)
+        if regions:
+            known_regions = store.regions_known(connection)
+            for region in regions:
+                if region not in known_regions:
+                    raise AssayError(unknown_name("region of a model", region, known_regions))
+            found = replace(found, allowed_regions=tuple(dict.fromkeys(regions)))
+        if all_regions:
+            found = replace(found, allowed_regions=None)
         if validated_only is not None:
             found = replace(found, validated_only=validated_only)
         if monthly_limit is not None:

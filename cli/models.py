@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from evaluations.model_changes import ModelChange
     from evaluations.model_overview import KnownModel
     from evaluations.model_validation import Configuration, Validation
     from evaluations.models import Model
+    from evaluations.pricing import Prices
     from evaluations.specs import ModelSpec
     from tasks.store.model_configs import StoredConfig
 
@@ -197,7 +198,7 @@ def _number(value: int | None) -> str:
 @_JSON
 def show(model: str, as_json: bool) -> None:
     """Everything about MODEL (provider/name): life cycle, limits, capabilities, price, availability, use."""
-    from tasks.models import known, seed
+    from tasks.models import known, regional_prices, seed
     from tasks.store.database import transaction
     from tasks.store.models import activities, find_model
 
@@ -206,16 +207,23 @@ def show(model: str, as_json: bool) -> None:
         seed(connection)
         found = find_model(connection, model)
         (all_known,) = known(connection, [found], now)
+        regional = regional_prices(connection, found, now.date())
         changes = activities(connection, found.name, limit=10)
     if as_json:
-        click.echo(json.dumps(_known_as_json(all_known, now.date())))
+        prices = {region: _priced(each) for region, each in regional.items()}
+        click.echo(json.dumps({**_known_as_json(all_known, now.date()), "regional_prices": prices}))
         return
-    _echo_known(all_known, now.date())
+    _echo_known(all_known, now.date(), regional)
     for change in changes:
         click.echo(f"  {change.at:%Y-%m-%d %H:%M} UTC  {change.kind} by {change.actor}: {change.why}")
 
 
-def _echo_known(found: "KnownModel", today: date) -> None:
+def _priced(prices: "Prices") -> dict[str, str]:
+    """US dollars a token of each class, of the shortest prompts, as exact text."""
+    return {name: f"{tiers[0][1]:f}" for name, tiers in prices.by_class.items()}
+
+
+def _echo_known(found: "KnownModel", today: date, regional: "Mapping[str, Prices]") -> None:
     model = found.model
     stage = model.life_cycle(today)
     ends = f", ends {model.retires_on}" if model.retires_on else ""
@@ -235,7 +243,10 @@ def _echo_known(found: "KnownModel", today: date) -> None:
         f"images {_number(limits.max_images)}, requests/min {_number(limits.requests_per_minute)}, "
         f"tokens/min {_number(limits.tokens_per_minute)} (-: nobody says)"
     )
+    click.echo(f"  regions: {', '.join(model.regions) if model.regions else 'nobody says'}")
     _echo_price(found)
+    for region, prices in regional.items():
+        click.echo(f"    in {region}: {_price_words(prices)}")
     _echo_availability(found)
     click.echo("  capabilities:")
     for each in model.capabilities.values():
@@ -275,18 +286,20 @@ def _echo_suits(found: "KnownModel") -> None:
 
 
 def _echo_price(found: "KnownModel") -> None:
-    from cli.prices import usd
-
     if found.prices is None:
         click.echo("  price: unknown; write it in prices.yaml in ASSAY_HOME")
         return
+    click.echo(f"  price, USD per million tokens: {_price_words(found.prices)}")
+
+
+def _price_words(prices: "Prices") -> str:
+    from cli.prices import usd
     from evaluations.pricing import FEES
 
-    said = [
+    return ", ".join(
         f"{name} {usd(tiers[0][1], each=name in FEES)}{' each' if name in FEES else ''}"
-        for name, tiers in found.prices.by_class.items()
-    ]
-    click.echo(f"  price, USD per million tokens: {', '.join(said)}")
+        for name, tiers in prices.by_class.items()
+    )
 
 
 def _echo_availability(found: "KnownModel") -> None:
@@ -684,6 +697,7 @@ def _model_as_json(model: "Model", today: date) -> dict[str, Any]:
             }
             for name, each in model.capabilities.items()
         },
+        "regions": model.regions,
         "source": model.source,
     }
 

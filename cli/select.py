@@ -27,6 +27,7 @@ QUALITY = 1
 @click.option("--cost-sensitivity", type=click.Choice(["low", "medium", "high"]), help="Default: medium.")
 @click.option("--need", "needs", multiple=True, help="A capability it cannot do without, e.g. vision; may be repeated.")
 @click.option("--use-case", help="A use case that benchmarks have to have measured it to suit; docs/models.md.")
+@click.option("--region", help="Where it has to be served, as its provider calls it, e.g. eu-west-1.")
 @click.option("--max-month", type=AMOUNT, help="The most that a month may cost, in US dollars.")
 @click.option("--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A policy file.")
 @click.option("--publish", is_flag=True, help="Let applications have it: the choice joins the feature's flag.")
@@ -44,6 +45,7 @@ def select(
     cost_sensitivity: str | None,
     needs: tuple[str, ...],
     use_case: str | None,
+    region: str | None,
     max_month: Decimal | None,
     policy: Path | None,
     publish: bool,
@@ -80,6 +82,7 @@ def select(
         "cost_sensitivity": cost_sensitivity,
         "needs": tuple(capability_named(name) for name in needs) or None,
         "use_case": use_case,
+        "region": region,
     }
     found = selecting.select_for(
         selecting.SelectionRequest(

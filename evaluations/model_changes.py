@@ -47,6 +47,7 @@ def told(model: Model) -> dict[str, Any]:
         "alias_of": model.alias_of,
         "description": model.description,
         "limitations": list(model.limitations),
+        "regions": None if model.regions is None else list(model.regions),
         "capabilities": {
             name: each.documented for name, each in sorted(model.capabilities.items()) if each.documented is not None
         },

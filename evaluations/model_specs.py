@@ -45,6 +45,7 @@ class ProviderSpec(Spec):
     requests_per_minute: Count | None = Field(default=None, description="What your account is allowed.")
     tokens_per_minute: Count | None = Field(default=None, description="What your account is allowed.")
     timeout_s: Positive = Field(default=10.0, description="Seconds that a look at its listing may take.")
+    regions: Tags = Field(default=(), description="Where its models can be had, where neither they nor a list say.")
     note: str = ""
     source: str = Field(default="", description="Where this is published.")
 
@@ -122,6 +123,7 @@ class CatalogueModelSpec(Spec):
     alias_of: ModelName | None = Field(default=None, description="The one version that this name stands for.")
     description: str = ""
     limitations: Tags = ()
+    regions: Tags | None = Field(default=None, description="Where it can be had, instead of what lists say.")
     use_cases: dict[Name, UseCaseSpec] = Field(default_factory=dict)
     claims: ClaimsSpec = Field(default_factory=ClaimsSpec)
 

@@ -144,6 +144,8 @@ def _checks(wanted: Configuration, here: Surroundings, model: Model, monthly: Mo
         yield _life_cycle(here.stands_for, here.today, "life cycle of its version")
     if here.environment is not None:
         yield _provider_allowed(model, here.environment)
+        if here.environment.allowed_regions is not None:
+            yield _region_allowed(model, here.environment, here.environment.allowed_regions)
     yield _key(model, here)
     yield _reachable(here)
     yield _price(wanted, here)
@@ -211,6 +213,14 @@ def _provider_allowed(model: Model, environment: Environment) -> Check:
         return _check("provider allowed", True, f"{environment.name} takes every provider")
     listed = ", ".join(allowed) or "none"
     return _check("provider allowed", model.provider in allowed, f"{environment.name} takes {listed}")
+
+
+def _region_allowed(model: Model, environment: Environment, allowed: Sequence[str]) -> Check:
+    """Calls of a model that can be had in an allowed region have to go there; where yours go is yours to say."""
+    taken = f"{environment.name} takes {', '.join(allowed) or 'none'}"
+    if model.regions is None:
+        return _check("region", None, f"nobody says where {model.name} is served; declare it in models.yaml; {taken}")
+    return _check("region", model.served_in(allowed), f"it can be had in {', '.join(model.regions)}; {taken}")
 
 
 def _key(model: Model, here: Surroundings) -> Check:
@@ -348,6 +358,12 @@ def _fallbacks(wanted: Configuration, here: Surroundings) -> Iterator[Check]:
         allowed = allowed or fallback.provider in (here.environment.allowed_providers or ())  # type: ignore[union-attr]
         if at == "retired":
             yield _check("fallback", False, f"{name} is retired")
+        elif (
+            here.environment is not None
+            and here.environment.allowed_regions is not None
+            and not (fallback.served_in(here.environment.allowed_regions))
+        ):
+            yield _check("fallback", False, f"{name}: it is not known to be served in a region that is allowed there")
         elif not allowed:
             yield _check("fallback", False, f"{name}: its provider is not allowed there")
         else:

@@ -191,6 +191,8 @@ class Model:
     """Whether the name stands for whatever version its provider chooses."""
     alias_of: str | None = None
     """The one version that an alias stands for; None where there are several, or nobody says."""
+    regions: tuple[str, ...] | None = None
+    """Where it can be had, as providers call their regions; None: nobody says."""
     use_cases: tuple[UseCaseScore, ...] = ()
     claims: tuple[Claim, ...] = ()
     description: str = ""
@@ -221,6 +223,10 @@ class Model:
     def can(self, name: str) -> bool | None:
         """Whether it has a capability; None where nobody says and nobody tested."""
         return self.capability(name).holds
+
+    def served_in(self, regions: Iterable[str]) -> bool | None:
+        """Whether it can be had in one of these regions; None where nobody says where it can."""
+        return None if self.regions is None else not set(self.regions).isdisjoint(regions)
 
     def use_case(self, name: str) -> UseCaseScore | None:
         """The score that counts for a use case: a measured one before a declared one, the newest of each."""
@@ -299,6 +305,21 @@ def aliases(names: Iterable[str]) -> dict[str, str | None]:
         elif family_of(name) is None and name in versions:
             found[name] = versions[name][0] if len(versions[name]) == 1 else None
     return found
+
+
+REGION = re.compile(r"us|eu|global|[a-z]{2,4}(?:-[a-z]+)+-?\d+")
+"""What stands for a region in the middle of a name: `azure/eu/gpt-4o`, `bedrock/us-east-1/...`."""
+
+
+def region_of(name: str) -> tuple[str, str] | None:
+    """The region in a model's name, and the name without it; None where there is none.
+
+    >>> region_of("azure/eu/gpt-4o"), region_of("bedrock/us-gov-west-1/a.b-v1:0"), region_of("deepinfra/Qwen/Qwen3")
+    (('eu', 'azure/gpt-4o'), ('us-gov-west-1', 'bedrock/a.b-v1:0'), None)
+    """
+    provider, _, rest = name.partition("/")
+    region, sign, bare = rest.partition("/")
+    return (region, f"{provider}/{bare}") if sign and REGION.fullmatch(region) else None
 
 
 def model_named(name: str, known: Mapping[str, Model]) -> Model:
@@ -406,6 +427,8 @@ class Environment:
     name: str
     allowed_providers: tuple[str, ...] | None = None
     """None: every provider."""
+    allowed_regions: tuple[str, ...] | None = None
+    """A model has to be had in one of them; None: wherever it is served."""
     validated_only: bool = False
     """Whether a model's checks have to have passed, the unknown ones too."""
     monthly_cost_limit: Decimal | None = None

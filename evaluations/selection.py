@@ -56,6 +56,8 @@ class Characteristics:
     needs: tuple[str, ...] = ()
     """Capabilities that it cannot do without."""
     use_case: str | None = None
+    region: str | None = None
+    """Where it has to be served."""
     """A use case of the registry that a benchmark has to have shown it to suit."""
 
 
@@ -131,6 +133,7 @@ def characteristics_of(shape: Shape, policy: Policy, given: Mapping[str, object]
         "accuracy": (default.accuracy, "assumed"),
         "cost_sensitivity": (default.cost_sensitivity, "assumed"),
         "use_case": (default.use_case, "assumed"),
+        "region": (default.region, "assumed"),
         "needs": (("vision",) if shape.images else (), "prompts with images" if shape.images else "assumed"),
     }
     if (tokens := shape.prompt_tokens_p95) is not None:
@@ -164,6 +167,8 @@ class Constraints:
     """US dollars; None: no limit."""
     providers: tuple[str, ...] | None = None
     """Those that the environment allows; None: every one."""
+    regions: tuple[str, ...] | None = None
+    """One of them has to serve it; None: wherever it is served."""
     registered: bool = False
     """Whether only models of the registry may be chosen."""
     may_give_up: float | None = None
@@ -178,6 +183,7 @@ def constraints_of(
     *,
     month_at_most: Decimal | None = None,
     providers: Sequence[str] | None = None,
+    regions: Sequence[str] | None = None,
     registered: bool = False,
     longest_prompt: int | None = None,
 ) -> Constraints:
@@ -191,6 +197,7 @@ def constraints_of(
         use_case=asked.use_case,
         month_at_most=month_at_most,
         providers=None if providers is None else tuple(providers),
+        regions=(asked.region,) if asked.region is not None else None if regions is None else tuple(regions),
         registered=registered,
         may_give_up=policy.may_give_up[asked.cost_sensitivity],
         unsure=policy.unsure,
@@ -379,7 +386,16 @@ def checks_of(candidate: Candidate, constraints: Constraints) -> tuple[Check, ..
         allowed = provider in constraints.providers
         said = f"provider {provider} is {'' if allowed else 'not '}allowed there"
         checks.append(Check(name="provider", holds=allowed, said=said))
+    if constraints.regions is not None:
+        checks.append(_region_check(candidate, constraints.regions))
     return tuple(checks)
+
+
+def _region_check(candidate: Candidate, wanted: Sequence[str]) -> Check:
+    known = None if candidate.registry is None else candidate.registry.regions
+    where = "nobody says where it is served" if known is None else f"served in {', '.join(known)}"
+    holds = candidate.registry is not None and candidate.registry.served_in(wanted) is True
+    return Check(name="region", holds=holds, said=f"{where}; {' or '.join(wanted) or 'no region'} asked")
 
 
 def _quality_check(candidate: Candidate, constraints: Constraints) -> Check:

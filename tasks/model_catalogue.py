@@ -16,7 +16,18 @@ from sqlalchemy import Connection
 from evaluations.errors import AssayError, unknown_name
 from evaluations.model_changes import ModelChange, model_changes
 from evaluations.model_specs import CatalogueModelSpec, CatalogueSpec, ProviderSpec
-from evaluations.models import LONG_CONTEXT, WORDS, Capability, Claim, Limits, Modality, Model, UseCaseScore, aliases
+from evaluations.models import (
+    LONG_CONTEXT,
+    WORDS,
+    Capability,
+    Claim,
+    Limits,
+    Modality,
+    Model,
+    UseCaseScore,
+    aliases,
+    region_of,
+)
 from tasks.documents import parse_document, read_document
 from tasks.prices import full_name, map_file, map_source
 from tasks.settings import Settings, settings
@@ -110,6 +121,7 @@ def catalogue(given: Settings | None = None, map_path: Path | None = None) -> Ca
     specs = _specs(given or settings())
     known = {name: provider for spec in specs for name, provider in spec.providers.items()}
     found = {model.name: model for model in models_of_map(map_path)}
+    found = _with_regions(found)
     for spec in specs:
         for entry in spec.models:
             found[entry.model] = _enriched(found.get(entry.model), entry)
@@ -136,9 +148,22 @@ def _finished(model: Model, provider: ProviderSpec | None, stands_for: Mapping[s
             requests_per_minute=limits.requests_per_minute or provider.requests_per_minute,
             tokens_per_minute=limits.tokens_per_minute or provider.tokens_per_minute,
         )
+        model = replace(model, regions=model.regions or provider.regions or None)
     if model.alias or model.name not in stands_for:
         return replace(model, limits=limits)
     return replace(model, limits=limits, alias=True, alias_of=stands_for[model.name])
+
+
+def _with_regions(found: Mapping[str, Model]) -> dict[str, Model]:
+    """A name that has a region in it is served there, and so is the model of the same name without it."""
+    where: dict[str, set[str]] = {name: set(model.regions or ()) for name, model in found.items()}
+    for name in found:
+        if (placed := region_of(name)) is not None:
+            region, plain = placed
+            where[name] = {region}
+            if plain in where:
+                where[plain].add(region)
+    return {name: replace(model, regions=tuple(sorted(where[name])) or None) for name, model in found.items()}
 
 
 # LiteLLM's map
@@ -188,6 +213,7 @@ def _of_entry(name: str, entry: Mapping[str, Any], source: str) -> Model:
         outputs=_modalities(entry.get("supported_output_modalities")) or OUTPUTS_OF_MODE.get(mode, ("text",)),
         capabilities=_documented(documented, source),
         limits=limits,
+        regions=_names(entry.get("supported_regions")),
         stage="beta" if _is_preview(name) else "available",
         retires_on=_day(entry.get("deprecation_date")),
         source=source,
@@ -207,6 +233,11 @@ def _inputs(mode: str, entry: Mapping[str, Any], documented: Mapping[str, bool])
 def _modalities(given: Any) -> tuple[Modality, ...]:
     known: tuple[Modality, ...] = ("text", "image", "audio", "video", "file")
     return tuple(each for each in known if isinstance(given, list) and each in given)
+
+
+def _names(given: Any) -> tuple[str, ...] | None:
+    names = [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
+    return tuple(names) or None
 
 
 def _count(entry: Mapping[str, Any], field: str) -> int | None:
@@ -261,7 +292,7 @@ def _enriched(model: Model | None, entry: CatalogueModelSpec) -> Model:
     )
     given = {
         name: value
-        for name in ("mode", "inputs", "outputs", "stage", "retires_on", "successor")
+        for name in ("mode", "inputs", "outputs", "stage", "retires_on", "successor", "regions")
         if (value := getattr(entry, name)) is not None
     }
     return replace(

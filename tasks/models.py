@@ -13,7 +13,7 @@ from evaluations.errors import AssayError
 from evaluations.model_overview import KnownModel, Use
 from evaluations.model_validation import Configuration, Surroundings, Validation, validate
 from evaluations.models import Model, UnknownModel, model_named
-from evaluations.pricing import names_of
+from evaluations.pricing import Prices, names_of
 from tasks.store import model_facts, models
 from tasks.store.database import first_look
 from tasks.store.prices import price_book
@@ -60,6 +60,14 @@ def known(connection: Connection, found: Sequence[Model], now: datetime | None =
         )
         for model in found
     ]
+
+
+def regional_prices(connection: Connection, model: Model, on: date) -> dict[str, Prices]:
+    """What a model costs in each of its regions that has prices of its own."""
+    regions = model.regions or ()
+    book = price_book(connection, [model.name], regions)
+    found = {region: book.prices_of(model.name, on, region=region) for region in regions}
+    return {region: each for region, each in found.items() if each is not None and each.model != model.name}
 
 
 def provider_healths(

@@ -414,6 +414,7 @@ def _offer(model: str, known: Model | None, on: date) -> Offer:
         capabilities=frozenset(name for name, each in known.capabilities.items() if each.holds),
         context_tokens=known.limits.context_tokens,
         output_tokens=known.limits.max_output_tokens,
+        regions=None if known.regions is None else frozenset(known.regions),
         retired=known.life_cycle(on) == "retired",
         deprecated_on=None if known.retires_on is None else known.retires_on.isoformat(),
     )

@@ -345,8 +345,12 @@ def _selected(connection: Connection, request: SelectionRequest, environment: En
     shape = _shape(connection, feature, table, days)
     asked, because = characteristics_of(shape, policy, request.given)
     served = _served(connection, feature, days) if days else {}
-    if asked.use_case is not None:
+    allowed = environment.allowed_regions
+    if allowed is not None and asked.region is not None and asked.region not in allowed:
+        raise AssayError(unknown_name(f"region of {environment.name}", asked.region, list(allowed)))
+    if allowed is not None or asked.region is not None or asked.use_case is not None:
         seed(connection)
+    if asked.use_case is not None:
         models.check_use_case(connection, asked.use_case)
     names = policy.candidates.get(feature) or tuple(dict.fromkeys([*table, *served]))
     book = prices.price_book(connection, names)
@@ -373,6 +377,7 @@ def _selected(connection: Connection, request: SelectionRequest, environment: En
         on,
         month_at_most=_least(request.month_at_most, environment.monthly_cost_limit),
         providers=environment.allowed_providers,
+        regions=allowed,
         registered=environment.validated_only,
         longest_prompt=None if "complexity" in request.given else shape.prompt_tokens_p95,
     )

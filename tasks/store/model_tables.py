@@ -36,6 +36,8 @@ class ModelRow(Base):
     alias_of: Mapped[name_text | None]
     description: Mapped[str]
     limitations: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    regions: Mapped[list[str] | None] = mapped_column(ARRAY(String(collation="C")))
+    """Where it can be had; null where nobody says."""
     claims: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     """What is said of its speed, accuracy and reliability: about, word, low, high, source."""
     source: Mapped[str]
@@ -141,6 +143,8 @@ class EnvironmentRow(Base):
     """The order in which a change goes through them."""
     allowed_providers: Mapped[list[str] | None] = mapped_column(ARRAY(String(collation="C")))
     """Null: every provider."""
+    allowed_regions: Mapped[list[str] | None] = mapped_column(ARRAY(String(collation="C")))
+    """Null: wherever a model is served."""
     validated_only: Mapped[bool]
     monthly_cost_limit: Mapped[money | None]
     approvals_required: Mapped[int]

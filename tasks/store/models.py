@@ -76,6 +76,11 @@ def providers_known(connection: Connection) -> list[str]:
     return list(connection.execute(text("SELECT DISTINCT provider FROM models ORDER BY provider")).scalars())
 
 
+def regions_known(connection: Connection) -> list[str]:
+    """The regions of all models."""
+    return list(connection.execute(text("SELECT DISTINCT unnest(regions) AS region FROM models ORDER BY 1")).scalars())
+
+
 def apply_changes(connection: Connection, changes: Sequence[ModelChange], actor: str, *, quiet: bool = False) -> None:
     """Write what changed, each with its activity; `quiet` for a first seeding, which is one activity in all."""
     written = [change.after for change in changes if change.after is not None]
@@ -204,17 +209,19 @@ def set_environment(connection: Connection, environment: Environment, why: str, 
     before = next((each for each in environments(connection) if each.name == environment.name), None)
     connection.execute(
         text("""
-            INSERT INTO environments (name, position, allowed_providers, validated_only, monthly_cost_limit,
-                                      approvals_required, actor)
-            SELECT :name, coalesce(max(position) + 1, 0), :providers, :validated, :limit, :approvals, :actor
+            INSERT INTO environments (name, position, allowed_providers, allowed_regions, validated_only,
+                                      monthly_cost_limit, approvals_required, actor)
+            SELECT :name, coalesce(max(position) + 1, 0), :providers, :regions, :validated, :limit, :approvals, :actor
             FROM environments
             ON CONFLICT (name) DO UPDATE SET allowed_providers = EXCLUDED.allowed_providers,
-                validated_only = EXCLUDED.validated_only, monthly_cost_limit = EXCLUDED.monthly_cost_limit,
+                allowed_regions = EXCLUDED.allowed_regions, validated_only = EXCLUDED.validated_only,
+                monthly_cost_limit = EXCLUDED.monthly_cost_limit,
                 approvals_required = EXCLUDED.approvals_required, actor = EXCLUDED.actor, recorded_at = now()
         """),
         {
             "name": environment.name,
             "providers": None if environment.allowed_providers is None else list(environment.allowed_providers),
+            "regions": None if environment.allowed_regions is None else list(environment.allowed_regions),
             "validated": environment.validated_only,
             "limit": environment.monthly_cost_limit,
             "approvals": environment.approvals_required,
@@ -231,6 +238,7 @@ def environment_as_json(environment: Environment) -> dict[str, Any]:
     return {
         "name": environment.name,
         "allowed_providers": environment.allowed_providers,
+        "allowed_regions": environment.allowed_regions,
         "validated_only": environment.validated_only,
         "monthly_cost_limit_usd": None if limit is None else f"{limit.normalize():f}",
         "approvals_required": environment.approvals_required,
@@ -244,6 +252,7 @@ def _environment(row: Row[Any]) -> Environment:
     return Environment(
         name=row.name,
         allowed_providers=None if row.allowed_providers is None else tuple(row.allowed_providers),
+        allowed_regions=None if row.allowed_regions is None else tuple(row.allowed_regions),
         validated_only=row.validated_only,
         monthly_cost_limit=row.monthly_cost_limit,
         approvals_required=row.approvals_required,
@@ -258,6 +267,7 @@ def _model(row: Row[Any], scores: Iterable[UseCaseScore]) -> Model:
         inputs=tuple(row.inputs),
         outputs=tuple(row.outputs),
         limitations=tuple(row.limitations),
+        regions=None if row.regions is None else tuple(row.regions),
         limits=Limits(
             **_of(row, "context_tokens", "max_output_tokens", "max_images", "requests_per_minute", "tokens_per_minute")
         ),
@@ -328,6 +338,7 @@ def _write_models(connection: Connection, models: Sequence[Model], actor: str) -
             "alias_of": model.alias_of,
             "description": model.description,
             "limitations": list(model.limitations),
+            "regions": None if model.regions is None else list(model.regions),
             "claims": [asdict(each) for each in model.claims],
             "source": model.source,
             "content_hash": fingerprint(model),

@@ -267,3 +267,21 @@ def test_a_limit_within_the_interval_is_not_known_to_be_kept() -> None:
     for limit, said in ((cost.high + 1, "passed"), (between, "unknown"), (cost.month - 1, "failed")):
         there = here(traffic=a_traffic(days=days), environment=Environment(name="p", monthly_cost_limit=limit))
         assert outcome(validate(wanted(), there), "monthly cost") == said
+
+
+@pytest.mark.parametrize(("regions", "outcome"), [(("eu", "us"), "passed"), (("us",), "failed"), (None, "unknown")])
+def test_a_place_that_takes_some_regions_wants_a_model_and_its_fallbacks_there(
+    regions: tuple[str, ...] | None, outcome: str
+) -> None:
+    from dataclasses import replace
+
+    there = here(environment=Environment(name="production", allowed_regions=("eu",)))
+    assert there.model is not None
+    model = replace(there.model, regions=regions)
+    other = replace(model, name="openai/other")
+    asked = wanted(fallbacks=("openai/other",))
+    found = validate(asked, replace(there, model=model, fallbacks={"openai/other": other}))
+    outcomes = {check.name: check.outcome for check in found.checks}
+    assert outcomes["region"] == outcome
+    assert outcomes["fallback"] == ("passed" if outcome == "passed" else "failed")
+    assert "region" not in {check.name for check in validate(wanted(), here()).checks}

@@ -29,6 +29,7 @@ KNOWN: tuple[str, ...] = (
     "0026",
     "0027",
     "0028",
+    "0029",
 )
 """Every revision, oldest first."""
 HEAD = KNOWN[-1]
