@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from evaluations.deployment_checks import Regression
 from evaluations.deployments import Bundle
 from evaluations.prompts import ReviewState
+from tasks.store.traffic import NEWEST_OF_FEATURE, OF_FEATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +178,15 @@ def later_contradictions(connection: Connection, experiment_id: UUID, feature: s
 def is_sample(connection: Connection, experiment_id: UUID | None, feature: str) -> bool:
     """Are there requests of the feature, and all of them made up? Or is it from a run of made-up cases?"""
     row = connection.execute(
-        text("""
+        text(f"""
             SELECT (SELECT bool_and(b.sample_data) FROM ingest_batches b WHERE b.id IN (
                     SELECT DISTINCT batch_id FROM (
-                        SELECT batch_id FROM requests WHERE feature = :feature ORDER BY at DESC LIMIT 1000) AS last))
+                        SELECT batch_id FROM requests WHERE {OF_FEATURE}
+                        ORDER BY {NEWEST_OF_FEATURE} LIMIT 1000) AS last))
                 AS requests,
                 (SELECT d.sample_data FROM experiments e JOIN runs r ON r.id = e.run_id
                     JOIN datasets d ON d.id = r.dataset_id WHERE e.id = :experiment) AS cases
         """),
-        {"feature": feature, "experiment": experiment_id},
+        {"feature": feature, "experiment": experiment_id, "begins": "-infinity", "ends": "infinity"},
     ).one()
     return bool(row.cases) or bool(row.requests)

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from evaluations.deployment_health import SLOT, Uptime
+from tasks.store.traffic import NEWEST_OF_FEATURE, OF_FEATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,13 @@ def last_request(
     connection: Connection, feature: str, environment: str, since: datetime | None = None
 ) -> datetime | None:
     """When a feature was last asked for anything; None when never, or not since then."""
-    return connection.execute(  # type: ignore[no-any-return]
-        text("""
-            SELECT max(at) FROM requests
-            WHERE feature = :feature AND (environment IS NULL OR environment = :environment)
-              AND at >= coalesce(CAST(:since AS timestamptz), '-infinity')
+    return connection.execute(
+        text(f"""
+            SELECT at FROM requests WHERE {OF_FEATURE} AND (environment IS NULL OR environment = :environment)
+            ORDER BY {NEWEST_OF_FEATURE} LIMIT 1
         """),
-        {"feature": feature, "environment": environment, "since": since},
-    ).scalar_one()
+        {"feature": feature, "environment": environment, "begins": since or "-infinity", "ends": "infinity"},
+    ).scalar_one_or_none()
 
 
 def uptime_of(

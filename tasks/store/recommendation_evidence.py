@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from evaluations.pricing import TOKEN_CLASSES, TokenClass
 from evaluations.rollups import day_bounds
 from tasks.store.model_use import MODEL
+from tasks.store.traffic import NEWEST_OF_FEATURE, OF_FEATURE
 
 MOST_REQUESTS = 50_000
 """The last of a feature's requests that wastes are looked for in."""
@@ -149,8 +150,7 @@ def production_calls(
             SELECT at, {MODEL} AS model, prompt_version, coalesce(status = 'error', false) AS failed, cost, usage_known,
                    {tokens}
             FROM requests
-            WHERE feature = :feature AND at >= :begins AND at < :ends AND model IS NOT NULL
-            ORDER BY at DESC, id DESC LIMIT :most
+            WHERE {OF_FEATURE} AND model IS NOT NULL ORDER BY {NEWEST_OF_FEATURE}, id DESC LIMIT :most
         """),
         {
             "feature": feature,

@@ -36,6 +36,14 @@ TOLD = """(ticket IS NOT NULL OR resolution IS NOT NULL OR rating IS NOT NULL OR
 """Requests that say something of a customer's matter: a partial index has these words."""
 
 
+OF_FEATURE = """(feature, at) >= (CAST(:feature AS text), CAST(:begins AS timestamptz))
+    AND (feature, at) < (CAST(:feature AS text), CAST(:ends AS timestamptz))"""
+"""Requests of one feature from `begins` to before `ends`, by the index that has both."""
+NEWEST_OF_FEATURE = "feature DESC, at DESC"
+"""Their order. Told that the feature is one and the same, Postgres might look for it from the newest request of all
+backwards: through all there are, where it was not asked for long."""
+
+
 class PlatformRow(Base):
     """What holds for the whole installation: one row, made when it is first needed."""
 
