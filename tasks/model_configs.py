@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from evaluations.errors import AssayError
 from evaluations.model_validation import Configuration
 from evaluations.specs import ModelSpec
 from tasks.documents import parse_document, read_document
@@ -16,7 +17,15 @@ def read_model_config(path: Path) -> ModelSpec:
 
 
 def configuration_of(spec: ModelSpec, *, needs: tuple[str, ...] = ()) -> Configuration:
-    """A model with its parameters as `check_model` takes it; `needs` are the capabilities its prompt asks for."""
+    """A model with its parameters as `check_model` takes it; `needs` are the capabilities its prompt asks for.
+
+    Raises AssayError for a route, which is two models: each of them is checked for itself.
+    """
+    if spec.route is not None:
+        raise AssayError(
+            f"{spec.name} is a route between {spec.route.weak} and {spec.route.strong}, and no model; validate each of "
+            "these two."
+        )
     return Configuration(
         model=spec.model,
         parameters=spec.parameters,

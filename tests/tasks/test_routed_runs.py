@@ -329,3 +329,10 @@ def test_a_policy_file_that_cannot_be_used_is_named_with_its_place(tmp_path: Pat
     (tmp_path / "s" / "policy.json").write_text('{"learner": "stars", "threshold": 0}')
     with pytest.raises(AssayError, match=r"policy\.json:1:\d+: .*learner"):
         plan_run(RunRequest(suite=str(suite)))
+
+
+def test_a_route_is_no_model_that_could_be_put_to_work_and_says_which_two_are(tmp_path: Path) -> None:
+    file = tmp_path / "route.yaml"
+    file.write_text("name: both\nroute: {weak: small, strong: large, escalate_when: {}}\n")
+    told = assay_here("models", "validate", str(file))
+    assert (told.code, "both is a route between small and large" in told.err) == (2, True)
