@@ -5,7 +5,7 @@ keeping days makes answers fast and changes none of them. A kept day holds for t
 day is rolled up again it is read from its requests until somebody keeps it anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, text
 from evaluations.demand import Demand, together
 from evaluations.histograms import EDGES, decoded
 from evaluations.recommending.remeasuring import Stratum
-from evaluations.rollups import PROMPT_TOKENS, TOKENS, day_bounds
+from evaluations.rollups import PARTS, PROMPT_TOKENS, TOKENS, day_bounds
 from tasks.store import rollups
 
 KEPT_DAYS = 92
@@ -24,34 +24,57 @@ KEPT_DAYS = 92
 _PROMPT, _EVERY = " + ".join(PROMPT_TOKENS), " + ".join(TOKENS)
 # A literal, so that Postgres reads it once.
 _EDGES = f"CAST('{{{','.join(map(str, EDGES))}}}' AS float8[])"
-_REQUESTS = """FROM requests
-    WHERE at >= :begins AND at < :ends AND (CAST(:feature AS text) IS NULL OR feature = :feature)"""
-# One reading for minutes and for lengths of prompts, which are grouped side by side.
-_DEMAND = f"""
-    WITH cells AS (
+
+
+def _requests(part: int) -> str:
+    return f"""FROM requests WHERE at >= :bound_{part} AND at < :bound_{part + 1}
+        AND (CAST(:feature AS text) IS NULL OR feature = :feature)"""
+
+
+def _cells_of(part: int) -> str:
+    """One reading for minutes and for lengths of prompts, which are grouped at once."""
+    return f"""
         SELECT feature, minute, bucket, grouping(minute) = 0 AS of_minute, count(*) AS requests, count(model) AS calls,
             sum(tokens) AS tokens, max(prompt) AS longest, count(tier) AS tiers,
             count(*) FILTER (WHERE tier IN ('batch', 'flex')) AS batch
-        FROM (SELECT feature, model, date_bin('1 minute', at, :begins) AS minute,
+        FROM (SELECT feature, model, date_bin('1 minute', at, :bound_0) AS minute,
                   CASE WHEN model IS NOT NULL THEN {_EVERY} END AS tokens,
                   CASE WHEN model IS NOT NULL THEN {_PROMPT} END AS prompt,
                   CASE WHEN model IS NOT NULL THEN service_tier END AS tier,
                   CASE WHEN model IS NOT NULL AND usage_known THEN width_bucket({_PROMPT}, {_EDGES}) END AS bucket
-              {_REQUESTS}) AS own
-        GROUP BY GROUPING SETS ((feature, minute), (feature, bucket))),
+              {_requests(part)}) AS own
+        GROUP BY GROUPING SETS ((feature, minute), (feature, bucket))"""
+
+
+def _costs_of(part: int) -> str:
+    return f"""
+        SELECT feature, coalesce(category, '') AS category, count(*) AS requests, sum(cost) AS cost,
+            sum(cost * cost) AS squares
+        {_requests(part)} AND cost IS NOT NULL GROUP BY 1, 2"""
+
+
+def _whole(of_part: Callable[[int], str]) -> str:
+    """All parts of a day, which several processes read side by side."""
+    return " UNION ALL ".join(map(of_part, range(PARTS)))
+
+
+_DEMAND = f"""
+    WITH cells AS ({_whole(_cells_of)}),
+    cells_of_lengths AS (
+        SELECT feature, bucket, CAST(sum(requests) AS integer) AS requests FROM cells
+        WHERE NOT of_minute AND bucket IS NOT NULL GROUP BY feature, bucket),
     lengths AS (
-        SELECT feature, string_agg(int2send(CAST(bucket AS smallint)) || int4send(CAST(requests AS integer)), ''::bytea
-                                   ORDER BY bucket) AS prompts
-        FROM cells WHERE NOT of_minute AND bucket IS NOT NULL GROUP BY feature)
+        SELECT feature, string_agg(int2send(CAST(bucket AS smallint)) || int4send(requests), ''::bytea ORDER BY bucket)
+            AS prompts
+        FROM cells_of_lengths GROUP BY feature)
     SELECT feature, CAST(sum(requests) AS bigint) AS requests, CAST(sum(calls) AS bigint) AS calls,
         nullif(max(calls), 0) AS peak_requests, CAST(max(tokens) AS bigint) AS peak_tokens, max(longest) AS longest,
         prompts, CAST(sum(tiers) AS bigint) AS tier_known, CAST(sum(batch) AS bigint) AS tier_batch
     FROM cells LEFT JOIN lengths USING (feature) WHERE of_minute GROUP BY feature, prompts
 """
 _SPREAD = f"""
-    SELECT feature, coalesce(category, '') AS category, count(*) AS requests, sum(cost) AS cost,
-        sum(cost * cost) AS squares
-    {_REQUESTS} AND cost IS NOT NULL GROUP BY 1, 2
+    SELECT feature, category, CAST(sum(requests) AS bigint) AS requests, sum(cost) AS cost, sum(squares) AS squares
+    FROM ({_whole(_costs_of)}) AS parts GROUP BY feature, category
 """
 _DEMANDED = ("requests", "calls", "peak_requests", "peak_tokens", "longest", "prompts", "tier_known", "tier_batch")
 _KEPT = """rolled_days r JOIN usage_demand d ON d.day = r.day AND d.rolled_at = r.rolled_at
@@ -139,24 +162,30 @@ def days_to_keep(connection: Connection) -> list[date]:
 def keep_day(connection: Connection, day: date) -> None:
     """Keep a day anew. The caller's transaction has to be READ COMMITTED and fresh, as for a rollup, which waits."""
     rollups.lock(connection, day)
-    begins, ends = day_bounds(day, rollups.timezone_of(connection))
+    read = {**rollups.bounds_of(day, rollups.timezone_of(connection)), "feature": None}
     # Groups are to stay in memory; compiling the statement would cost more than it saves.
-    connection.execute(text("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off"))
-    given = {"day": day, "begins": begins, "ends": ends, "feature": None}
-    for statement in (*_FORGET, _KEEP_DEMAND, _KEEP_SPREAD):
-        connection.execute(text(statement), {name: value for name, value in given.items() if f":{name}" in statement})
-
-
-_FORGET = tuple(f"DELETE FROM {table} WHERE day = :day" for table in ("usage_demand", "usage_spread"))
-_KEEP_DEMAND = f"""
-    INSERT INTO usage_demand (day, rolled_at, feature, {", ".join(_DEMANDED)})
-    SELECT :day, (SELECT rolled_at FROM rolled_days WHERE day = :day), feature, {", ".join(_DEMANDED)}
-    FROM ({_DEMAND}) AS found
-"""
-_KEEP_SPREAD = f"""
-    INSERT INTO usage_spread (day, feature, category, requests, cost, squares)
-    SELECT :day, feature, category, requests, cost, squares FROM ({_SPREAD}) AS found
-"""
+    connection.execute(text("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_sort = off"))
+    connection.execute(text("SET LOCAL parallel_leader_participation = off"))
+    for table in ("usage_demand", "usage_spread"):
+        connection.execute(text(f"DELETE FROM {table} WHERE day = :day"), {"day": day})
+    # Read into temporary tables: an INSERT would read alone.
+    connection.execute(text(f"CREATE TEMPORARY TABLE demand_of_day ON COMMIT DROP AS {_DEMAND}"), read)
+    connection.execute(text(f"CREATE TEMPORARY TABLE spread_of_day ON COMMIT DROP AS {_SPREAD}"), read)
+    connection.execute(
+        text(f"""
+            INSERT INTO usage_demand (day, rolled_at, feature, {", ".join(_DEMANDED)})
+            SELECT :day, (SELECT rolled_at FROM rolled_days WHERE day = :day), feature, {", ".join(_DEMANDED)}
+            FROM demand_of_day
+        """),
+        {"day": day},
+    )
+    connection.execute(
+        text("""
+            INSERT INTO usage_spread (day, feature, category, requests, cost, squares)
+            SELECT :day, feature, category, requests, cost, squares FROM spread_of_day
+        """),
+        {"day": day},
+    )
 
 
 def _window(connection: Connection, first: date, last: date) -> dict[str, Any]:
@@ -168,8 +197,7 @@ def _days_to_read(connection: Connection, window: dict[str, Any]) -> Iterator[di
     kept = _kept_days(connection, window)
     for day in _days(window):
         if day not in kept:
-            begins, ends = day_bounds(day, window["timezone"])
-            yield {"begins": begins, "ends": ends}
+            yield rollups.bounds_of(day, window["timezone"])
 
 
 def _kept_days(connection: Connection, window: dict[str, Any]) -> set[date]:

@@ -273,6 +273,11 @@ def content_hashes(connection: Connection) -> dict[date, str]:
     return {row.day: row.content_hash for row in rows}
 
 
+def bounds_of(day: date, timezone: str) -> dict[str, datetime]:
+    """Where the parts of a day begin and end, as statements that read them name it."""
+    return {f"bound_{n}": bound for n, bound in enumerate(day_parts(day, timezone))}
+
+
 def lock(connection: Connection, day: date, of: int = _LOCK_CLASS) -> None:
     """Hold the day, and every partition of requests, until the transaction ends."""
     if connection.execute(text("SHOW transaction_isolation")).scalar_one() != "read committed":
@@ -332,8 +337,7 @@ def _rewrite(connection: Connection, day: date, timezone: str) -> None:
     connection.execute(text("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off; SET LOCAL enable_sort = off"))
     # Who writes the table down has enough to do: were it to read a part itself, the others would wait for it.
     connection.execute(text("SET LOCAL parallel_leader_participation = off"))
-    bounds = {f"bound_{n}": bound for n, bound in enumerate(day_parts(day, timezone))}
-    connection.execute(text(READ), bounds)
+    connection.execute(text(READ), bounds_of(day, timezone))
     connection.execute(text(ROLL_UP), {"day": day, "heaviest": HEAVIEST})
     connection.execute(text("SET LOCAL enable_sort TO DEFAULT; DROP TABLE read_of_day"))
 
