@@ -195,7 +195,11 @@ def routing(
     found = advise_routing(feature, loss=loss, requests=requests, environment=environment)
     if save is not None:
         save_policy(found, save)
-        click.echo(f"The policy is in {save}; a suite tries it beside {found.weak} and {found.strong}.", err=True)
+        click.echo(
+            f"The policy is in {save}; a suite tries it beside {found.weak} and {found.strong}. Take cases it was not "
+            "learned from: on those it does better than it will.",
+            err=True,
+        )
     if as_json:
         click.echo(json.dumps(jsonable(found), allow_nan=False))
         return

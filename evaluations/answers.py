@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 ErrorKind = Literal[
     "timeout",
@@ -25,6 +25,8 @@ ErrorKind = Literal[
     "simulated",
 ]
 """How a call failed. An error is counted and shown; it is never a wrong answer."""
+ROUTED: Final = "routed/"
+"""What the model of a route is called by: a name of the suite's own, no vendor's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from evaluations.answers import ROUTED
 from evaluations.cases import Priority
 from evaluations.verdicts import Severity
 
@@ -218,9 +219,6 @@ class RouteSpec(Spec):
 
 
 # Models
-
-ROUTED: Final = "routed/"
-"""What the model of a route is called by: a name of the suite's own, no vendor's."""
 
 
 class ModelSpec(Spec):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from evaluations.errors import AssayError
 from evaluations.pricing import same_model
@@ -15,10 +16,15 @@ from evaluations.recommending.evidence import (
     Workload,
 )
 from evaluations.recommending.mixes import Goal, Mix, MixFeature, Option, frontier, optimal_mix
-from evaluations.statistics.means import mean_interval
+from evaluations.statistics.means import mean_from_moments
+from evaluations.statistics.proportions import wilson
 from tasks.recommendation_evidence import METRIC, Known, Production, known_of
 from tasks.recommending import every_feature, today
 from tasks.store.database import transaction
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +69,7 @@ def advise_mix(asked: MixQuestion) -> MixFound:
         except AssayError as problem:
             if asked.features:
                 raise
-            left_out.append(f"{known.feature}: {problem}")
+            left_out.append(str(problem))
     if not taking:
         raise NothingFeasible(f"no feature has models that were measured on its cases. {' '.join(left_out)}")
     return MixFound(
@@ -77,7 +83,9 @@ def advise_mix(asked: MixQuestion) -> MixFound:
 def _mix_feature(known: Known, asked: MixQuestion) -> MixFeature:
     """The feature with every measured model that has a price and is served."""
     if known.measured is None:
-        raise NoIncumbentData("no models answered the same cases; `assay run SUITE -m MODEL -m MODEL`.")
+        raise NoIncumbentData(
+            f"no models answered the same cases of {known.feature}; `assay run SUITE -m MODEL -m MODEL`."
+        )
     month, bench = known.workload(asked.requests), known.measured.bench
     billed = None if asked.requests is not None else _billed(known.production, bench)
     options = [
@@ -141,11 +149,21 @@ def _option(evidence: Evidence, billed: Billed | None, month: Workload) -> Optio
     return Option(
         model=evidence.model,
         quality=level,
-        quality_low=max(0.0, mean_interval(values[~np.isnan(values)]).low),
+        quality_low=_at_least(values[~np.isnan(values)]),
         monthly_cost=cost[0],
         monthly_cost_high=cost[1],
         p95_latency_ms=evidence.p95_latency_ms,
     )
+
+
+def _at_least(values: "NDArray[np.float64]") -> float:
+    """The lower bound of a quality, shape (cases,), one case or more; cases that all passed leave room for others."""
+    passed = int((values == 1).sum())
+    if passed + int((values == 0).sum()) == values.size:
+        return wilson(passed, values.size).low
+    sd = float(values.std(ddof=1)) if values.size > 1 else None
+    found = mean_from_moments(values.size, float(values.mean()), sd, low=0.0, high=1.0)
+    return 0.0 if found is None else found.low
 
 
 def _by_cases(evidence: Evidence, month: Workload) -> tuple[Decimal, Decimal] | None:

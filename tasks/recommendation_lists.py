@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from evaluations.answers import ROUTED
 from evaluations.errors import AssayError, NothingYet, unknown_name
 from evaluations.pricing import same_model
 from evaluations.recommending.answers import Adoption, Measurement, OfBill, Standing, Status, StoredRecommendation
@@ -96,7 +97,10 @@ def listed(
 
 
 def adoption(connection: Connection, every: Sequence[StoredRecommendation]) -> Adoption | None:
-    """How far the models that were accepted are used, the last one of each feature; None where nothing tells it."""
+    """How far the models that were accepted are used, the last one of each feature; None where nothing tells it.
+
+    Of a route nothing does: requests name the model that it chose.
+    """
     chosen = {
         each.recommendation.feature: each.recommendation.recommended
         for each in sorted(every, key=lambda each: each.moved_at)
@@ -108,6 +112,8 @@ def adoption(connection: Connection, every: Sequence[StoredRecommendation]) -> A
         return None
     requests = served = 0
     for feature, model in chosen.items():
+        if model.startswith(ROUTED):
+            continue
         for each in recommendation_evidence.served(connection, feature, first, last):
             requests += each.requests
             served += each.requests if same_model(each.model, model) else 0

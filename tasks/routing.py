@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluations.answers import ROUTED
 from evaluations.errors import AssayError
 from evaluations.recommending.evidence import Evidence, NoIncumbentData
 from evaluations.recommending.recommendation import Recommendation
@@ -26,7 +27,6 @@ from evaluations.recommending.routing import (
     Known as Features,
 )
 from evaluations.routes import NothingToRoute, spec_of
-from evaluations.specs import ROUTED
 from evaluations.wording import count
 from tasks.recommendation_evidence import METRIC, known_of
 from tasks.recommending import SEED, today

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from evaluations.answers import ROUTED
 from evaluations.availability import ProviderHealth
 from evaluations.cost_scenarios import Terms, Workload, measured, monthly_cost
 from evaluations.deployment_checks import refusals
@@ -35,7 +36,6 @@ from evaluations.selection import (
     select_model,
 )
 from evaluations.selection_specs import PolicySpec
-from evaluations.specs import ROUTED
 from reports.files import jsonable
 from tasks import costing
 from tasks.case_sources import sources_of_table

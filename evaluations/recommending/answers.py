@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
+from evaluations.answers import ROUTED
 from evaluations.recommending.recommendation import Advice, Recommendation
 from evaluations.recommending.wastes import LEAST_SHARE
 from evaluations.wording import count, money, percent, points
@@ -165,6 +166,8 @@ def sureness_text(found: Recommendation) -> str:
 def next_step(found: StoredRecommendation) -> str:
     """The command, or the work, that brings a recommendation about."""
     advice = found.recommendation
+    if advice.recommended.startswith(ROUTED):
+        return f"build {advice.recommended} into the application; a flag names one model, so none can route"
     if advice.kind in ("model_substitution", "provider_switch"):
         by_experiment = f"an experiment with {advice.recommended}, then `assay deploy start`"
         return f"assay select {advice.feature} --publish, or {by_experiment}"

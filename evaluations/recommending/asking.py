@@ -26,6 +26,8 @@ SWING: Final = 0.2
 FOLDS: Final = 10
 KEEP: Final = -1
 """The answer that nothing takes the place of the reference."""
+LEAST_VALUES: Final = 2
+"""One value tells nothing of how values differ."""
 _BLOCK: Final = 4_000_000
 """Numbers drawn at a time: 32 MB."""
 
@@ -209,16 +211,29 @@ class Question:
         )
         units = self._units
         fold = generator.permutation(int(units.max()) + 1)[units] % FOLDS
-        best = [int(np.nanmean(levels[:, fold != at], axis=1).argmax()) for at in range(FOLDS)]
+        best = [_highest_mean(levels[:, fold != at]) for at in range(FOLDS)]
         held_out = self.rule.sign * levels[np.array(best)[fold], np.arange(units.size)]
         there = ~np.isnan(held_out)
         return self._mean_of(held_out[there], units[there])
 
     def _mean_of(self, values: "Floats", units: "Places") -> Estimate | None:
+        """None of fewer than two values, or groups of them: they tell nothing of how values differ."""
+        if values.size < LEAST_VALUES:
+            return None
         if self.bench.clusters is None:
             return mean_interval(values)
         found = cluster_robust(values, units)
         return found.effect if isinstance(found, Determined) else None
+
+
+def _highest_mean(levels: "Floats") -> int:
+    """The row with the highest mean of what is known, shape (rows, cases); a row of which nothing is known is last."""
+    import numpy as np
+
+    known = ~np.isnan(levels)
+    counts = known.sum(axis=1)
+    means = np.where(known, levels, 0.0).sum(axis=1) / np.maximum(counts, 1)
+    return int(np.where(counts > 0, means, -np.inf).argmax())
 
 
 def _by_share(pair: tuple[str, float]) -> tuple[float, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal, get_args
 
+from evaluations.answers import ROUTED
 from evaluations.estimates import Estimate
 
 Kind = Literal["model_substitution", "prompt_optimization", "usage_reduction", "provider_switch"]
@@ -136,7 +137,7 @@ def impact_of(savings: Savings) -> Impact:
 
 
 def kind_of_change(current: str, recommended: str) -> Kind:
-    """Of one model for another: the same model at another provider is a provider switch.
+    """Of one model for another: the same model at another provider is a provider switch; a route is none.
 
     >>> kind_of_change("openai/gpt-4o", "azure/gpt-4o"), kind_of_change("openai/gpt-4o", "openai/gpt-4o-mini")
     ('provider_switch', 'model_substitution')
@@ -144,7 +145,8 @@ def kind_of_change(current: str, recommended: str) -> Kind:
     provider, _, name = current.partition("/")
     other, _, other_name = recommended.partition("/")
     same = name.rpartition("/")[2] == other_name.rpartition("/")[2]
-    return "provider_switch" if same and provider != other else "model_substitution"
+    switched = same and provider != other and not recommended.startswith(ROUTED)
+    return "provider_switch" if switched else "model_substitution"
 
 
 Reason = Literal[

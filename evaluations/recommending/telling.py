@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 
+from evaluations.answers import ROUTED
 from evaluations.estimates import Estimate
 from evaluations.recommending.asking import Question
 from evaluations.recommending.candidates import Rule, Standing, cases_needed, hard_limit
@@ -108,7 +109,7 @@ class Telling:
             savings=savings,
             score=score_of(share_low=0.0, quality=0.5, stability=share),
             impact="low",
-            effort="moderate",
+            effort="complex" if self.asked.reference.startswith(ROUTED) else "moderate",
             reasons=(
                 f"{self._metric} {self._level(level)} over {count(len(evidence.costs), 'case')}, "
                 "the highest of those that meet every limit",
@@ -239,6 +240,8 @@ class Telling:
             )
         if stability is not None and stability.share < 0.9:
             said.append(f"the answer stays in {percent(stability.share)} of resamplings only")
+        if standing.model.startswith(ROUTED):
+            said.append("a rule that was learned from some of these cases does better on them than on others")
         if offer.deprecated_on:
             said.append(f"its end is announced for {offer.deprecated_on}")
         if evidence.p95_latency_ms is None:
@@ -340,11 +343,11 @@ class Telling:
             and (gains[other] > gains[at] or ratios[other] < ratios[at] or self.asked.field.surpasses[other, at])
         ]
         by = min(over, key=lambda other: (ratios[other], -gains[other]))
-        metric = self._metric
+        # Of nothing there is no share: where this one costs nothing, the other one does neither.
+        cost = f"{percent(float(ratios[by] / ratios[at]))} of its cost" if ratios[at] else "neither costs anything"
         return (
-            f"{names[by]} is as good in everything and better in something: {metric} "
-            f"{self._said(float(gains[by] - gains[at]))}, {percent(float(ratios[by] / ratios[at]))} of its "
-            "cost"
+            f"{names[by]} is as good in everything and better in something: {self._metric} "
+            f"{self._said(float(gains[by] - gains[at]))}, {cost}"
         )
 
     def _upper(self, at: int) -> Decimal:
@@ -396,6 +399,6 @@ def _effort(current: str, recommended: str) -> Effort:
 
     A route has to be built.
     """
-    if recommended.startswith("routed/"):
+    if recommended.startswith(ROUTED):
         return "complex"
     return "easy" if current.partition("/")[0] == recommended.partition("/")[0] else "moderate"

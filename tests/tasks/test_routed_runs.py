@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,23 @@ import numpy as np
 import pytest
 
 from evaluations.errors import AssayError
+from evaluations.recommending.answers import Adoption, StoredRecommendation, next_step
+from evaluations.recommending.recommendation import Recommendation, kind_of_change
 from tasks.benchmarking import BenchmarkRequest, conclude_benchmark, open_benchmark
 from tasks.comparing import Asked, compare_models
 from tasks.concluding import conclude
 from tasks.planning import RunRequest, plan_run
 from tasks.price_sync import seed_prices
+from tasks.recommendation_lists import adoption
 from tasks.recommending import Ask, advise
+from tasks.rollups import roll_up_days
 from tasks.settings import settings
 from tasks.store.database import transaction
 from tasks.working import work_on
 from tests.builders import a_case, a_run, a_suite
 from tests.cli.commands import a_suite_file, assay_here, rows
 from tests.fakes.openai_server import FakeOpenAI
+from tests.landed import a_request, land
 from tests.recorded_models import finished, write_models
 from tests.tasks.providers.builders import a_server
 
@@ -259,6 +266,30 @@ async def test_recommending_shows_a_route_beside_the_models_and_says_that_it_has
     assert (best.recommended, best.effort) == ("routed/both", "complex")
     assert best.savings.share_low is not None
     assert float(best.savings.share_low) > 0.5
+    assert any("learned from some of these cases" in each for each in best.risks)
+    accepted = a_stored(best)
+    assert "a flag names one model" in next_step(accepted)
+    a_day = datetime(2026, 5, 4, 8, tzinfo=UTC)
+    with transaction() as connection:
+        land(connection, [a_request(at=a_day, feature="colouring", provider="replay", model="large.jsonl")])
+    roll_up_days(None)
+    with transaction() as connection:
+        one_model = a_stored(replace(best, recommended="replay/large.jsonl"))
+        assert adoption(connection, [one_model]) == Adoption(requests=1, served=1)
+        assert adoption(connection, [accepted]) is None, "requests name the model that a route chose, not the route"
+
+
+def a_stored(advice: Recommendation) -> StoredRecommendation:
+    """As a person accepted it."""
+    at = datetime(2026, 5, 4, tzinfo=UTC)
+    return StoredRecommendation(
+        id=1, status="accepted", recommendation=advice, incumbent_from="named", sample_data=False, as_of=at.date(),
+        moved_why="", moved_by="test", moved_at=at, recorded_at=at,
+    )  # fmt: skip
+
+
+def test_a_route_that_is_called_like_the_model_in_use_is_no_other_provider() -> None:
+    assert kind_of_change("openai/gpt-4o", "routed/gpt-4o") == "model_substitution"
 
 
 def test_a_benchmark_ranks_a_route_beside_its_models(tmp_path: Path) -> None:

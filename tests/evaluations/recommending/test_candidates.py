@@ -355,6 +355,38 @@ def test_without_a_model_in_use_the_best_measured_one_is_recommended(bench: Benc
     assert confirmed <= (highest.level("accuracy") or 0.0)
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("values", [[1.0], [1.0, 0.0], [1.0, np.nan, np.nan], [0.0] * 12])
+def test_a_case_or_two_are_answered_without_what_they_cannot_tell(values: list[float], grouped: bool) -> None:
+    made = tuple(
+        Evidence(model=name, values={"accuracy": np.array(values)}, costs=[Decimal(cost)] * len(values))
+        for name, cost in (("maker/one", "0.02"), ("maker/two", "0.01"))
+    )
+    few = Bench(evidence=made, clusters=[0] * len(values) if grouped else None)
+    found = ask(few, mode="use_case")
+    assert found.best is not None
+    assert found.best.recommended == "maker/two", "the cheaper of two that are equally good"
+    if sum(value == value for value in values) < 2 or grouped:
+        assert found.best.details["level_confirmed"] is None
+    assert ask(few, mode="budget", incumbent="maker/one", budget=Decimal(10_000)).n == len(values)
+
+
+def test_of_what_costs_nothing_no_share_is_told() -> None:
+    g = np.random.default_rng(3)
+    values = {"maker/one": (g.random(200) < 0.9), "maker/two": (g.random(200) < 0.5), "maker/dear": np.ones(200)}
+    free = Bench(evidence=tuple(
+        Evidence(
+            model=name,
+            values={"accuracy": passed.astype(float)},
+            costs=[Decimal("0.01") if name == "maker/dear" else Decimal(0)] * 200,
+        )
+        for name, passed in values.items()
+    ))  # fmt: skip
+    told = ask(free, incumbent="maker/dear")
+    assert "maker/one is as good in everything and better in something" in why(told, "maker/two").why
+    assert why(told, "maker/two").why.endswith("neither costs anything")
+
+
 def ask(bench: Bench, **given: object) -> Advice:
     return recommend(bench, MONTH, worlds.rule(0.05), generator=np.random.default_rng(0), **given)  # type: ignore[arg-type]
 
