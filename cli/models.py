@@ -55,6 +55,7 @@ _ENVIRONMENT = click.option("--environment", help="Check against what this envir
 @click.option(
     "--life-cycle", "life_cycles", multiple=True, help="available, beta, deprecated, retired. Default: all but retired."
 )
+@click.option("--region", help="Only models that can be had in this region, as providers call it.")
 @click.option("--search", help="Only names with this text.")
 @click.option("--versions", is_flag=True, help="Leave aliases out.")
 @click.option("--all", "everything", is_flag=True, help="Models of every provider, where no filter is given.")
@@ -67,6 +68,7 @@ def list_(
     capabilities: tuple[str, ...],
     tested: bool,
     life_cycles: tuple[str, ...],
+    region: str | None,
     search: str | None,
     versions: bool,
     everything: bool,
@@ -82,7 +84,9 @@ def list_(
     from tasks.store.database import transaction
     from tasks.store.models import providers_known
 
-    unfiltered = not (everything or provider or mode or kind or capabilities or life_cycles or search or versions)
+    unfiltered = not (
+        everything or provider or mode or kind or capabilities or life_cycles or region or search or versions
+    )
     at_hand: set[str] | None = None
     wanted = [capability_named(each) for each in capabilities]
     stages = [_one_of("life cycle", each, LIFE_CYCLES) for each in life_cycles] or LIFE_CYCLES[:3]
@@ -97,12 +101,15 @@ def list_(
             at_hand = providers_at_hand(connection, found)
     if mode is not None:
         _one_of("mode", mode, sorted({model.mode for model in found.values()}))
+    if region is not None:
+        _one_of("region", region, sorted({each for model in found.values() for each in model.regions or ()}))
     today = datetime.now(UTC).date()
     chosen = [
         model
         for model in found.values()
         if (mode is None or model.mode == mode)
         and (kind is None or model.kind == kind)
+        and (region is None or model.served_in([region]))
         and (search is None or search.casefold() in model.name.casefold())
         and not (versions and model.alias)
         and model.life_cycle(today) in stages

@@ -72,6 +72,9 @@ METHOD = (
     "Deprecated is a version that ends within 180 days, retired one whose day has come or that no catalogue lists.",
 )
 
+MOST_REGIONS = 6
+"""Regions of a model that are named; the others are counted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
@@ -409,6 +412,9 @@ def _limits(model: Model) -> Fact:
         f"Context {_count(limits.context_tokens)}, answers {_count(limits.max_output_tokens)} tokens.",
         f"Reads {', '.join(model.inputs)}; writes {', '.join(model.outputs)}.",
     ]
+    if model.regions:
+        more = f" and {count(len(model.regions) - MOST_REGIONS)} more" if len(model.regions) > MOST_REGIONS else ""
+        said.append(f"In {', '.join(model.regions[:MOST_REGIONS])}{more}.")
     if limits.max_images:
         said.append(f"{count(limits.max_images, 'image')} a call.")
     rates = [

@@ -51,6 +51,7 @@ def an_overview(name: str = GPT, feature: str = "chatbot", **given: object) -> M
     model = a_model(
         name,
         limits=Limits(context_tokens=128_000, max_output_tokens=16_384, requests_per_minute=500),
+        regions=tuple(f"region-{n}" for n in range(8)),
         capabilities={
             "json_schema": Capability(name="json_schema", documented=True, source="litellm", tested=tested),
             "vision": Capability(name="vision", tested=Finding(passed=True, at=NOW, why="named it")),
@@ -167,3 +168,9 @@ def test_the_catalogue_is_narrowed_by_kind(opened: Open) -> None:
     shown.get_by_label("Kind").select_option("embedding")
     assert shown.locator("table.cases tbody tr:visible").count() == 1
     assert shown.problems == []
+
+
+def test_regions_of_a_model_are_named_and_the_rest_of_them_counted() -> None:
+    [card] = models_view(an_overview()).cards
+    said = [sentence for fact in card.facts for sentence in fact.sentences]
+    assert "In region-0, region-1, region-2, region-3, region-4, region-5 and 2 more." in said

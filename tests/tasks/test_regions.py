@@ -155,3 +155,11 @@ async def test_selecting_and_recommending_take_only_what_is_served_in_the_region
     assert chosen() == GPT
     with pytest.raises(AssayError, match="region of development"):
         chosen(region="us")
+
+
+def test_models_are_listed_by_region() -> None:
+    names = [each["model"] for each in told("models", "list", "--region", "eu", "--json")]
+    assert {EU_ONLY, "house/moved"} <= set(names)
+    assert not {"azure/us/gpt-4o-2024-11-20", "azure/o3", "house/llama"} & set(names)
+    wrong = assay_here("models", "list", "--region", "euu")
+    assert (wrong.code, "did you mean 'eu'?" in wrong.err) == (2, True)
