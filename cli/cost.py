@@ -89,6 +89,8 @@ def cost(
     from evaluations.roi import assumptions
     from tasks.costing import CostQuestion, cost_of
 
+    if units is not None and not (units.is_finite() and units > 0):
+        raise click.UsageError(f"--units is how many requests a month has, more than none; got {units}.")
     unit: Workload | None = None
     if input_tokens is not None or output_tokens is not None or images is not None:
         if units is None or features or first or last:

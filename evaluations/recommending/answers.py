@@ -128,7 +128,7 @@ SCORE_STEP: Final = 10
 
 
 def saving_text(found: Recommendation) -> str:
-    """What is saved a month, from and to, and how much of today's cost that is.
+    """How much of today's cost is saved, and what that is in a month, whose volume has an interval of its own.
 
     Where the lower end is below zero the change may cost more: that is said as it is.
     """
@@ -139,8 +139,8 @@ def saving_text(found: Recommendation) -> str:
     if saved.point < 0:
         return f"costs {money(-saved.point)} a month more ({money(-saved.high)} to {money(-saved.low)})"
     return (
-        f"saves {money(saved.low)} to {money(saved.high)} a month "
-        f"({percent(saved.share_low)} to {percent(saved.share_high)} of {money(saved.now)})"
+        f"saves {percent(saved.share_low)} to {percent(saved.share_high)} of {money(saved.now)} a month; as its volume "
+        f"varies, {money(saved.low)} to {money(saved.high)}"
     )
 
 

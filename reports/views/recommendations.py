@@ -374,7 +374,8 @@ def _saving(advice: Recommendation) -> str:
     if saved.point < 0:
         return f"Costs {money(-saved.point)} a month more ({money(-saved.high)} to {money(-saved.low)})"
     shares = share_interval(saved.share_low, saved.share_high)
-    return f"Saves {money(saved.low)} to {money(saved.high)} a month ({shares} of {money(saved.now)})"
+    in_dollars = f"{money(saved.low)} to {money(saved.high)}"
+    return f"Saves {shares} of {money(saved.now)} a month; as its volume varies, {in_dollars}"
 
 
 def _sentence(said: str) -> str:

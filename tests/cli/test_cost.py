@@ -140,6 +140,7 @@ def test_what_it_is_worth_comes_with_what_that_rests_on() -> None:
         (("acme/small", "--fixed", "acme/large=3"), "a fixed cost is stated for acme/large, which is not compared"),
         (("acme/small", "--fixed", "3"), "is not MODEL=AMOUNT"),
         (("acme/small", "--images", "1"), "a stated unit needs --units"),
+        (("acme/small", "--units", "0"), "--units is how many requests a month has, more than none; got 0."),
         (("--images", "1", "--units", "5"), "a stated unit says nothing about models"),
         (("--from", "2026-05-08", "--to", "2026-05-05"), "2026-05-08 comes after 2026-05-05"),
     ],

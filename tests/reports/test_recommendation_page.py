@@ -150,7 +150,9 @@ def test_the_first_screen_says_what_to_change_what_it_saves_and_how_sure_that_is
     first = page.facts[0]
     assert first.status is not None
     assert (first.label, first.status.word) == ("chat", "High impact")
-    assert f"${best.savings.low:.2f} to ${best.savings.high:.2f} a month" in " ".join(first.sentences)
+    assert f"a month; as its volume varies, ${best.savings.low:.2f} to ${best.savings.high:.2f}." in " ".join(
+        first.sentences
+    )
     assert "of 200 resamplings (n = 600)" in " ".join(first.sentences)
     assert first.command == 'assay recommendations accept 2 --why "…"'
 

@@ -89,7 +89,7 @@ async def test_the_cheaper_model_is_recommended_at_the_volume_and_the_cost_of_pr
     assert best.savings.low <= best.savings.point <= best.savings.high
     reasons = {each.model: each.reason for each in answer.advice.excluded}
     assert reasons == {"replay/small.jsonl": "inferior"}
-    assert answer.sentence.startswith("Use replay/middle.jsonl instead of replay/large.jsonl for colouring: saves $")
+    assert answer.sentence.startswith("Use replay/middle.jsonl instead of replay/large.jsonl for colouring: saves 60")
 
 
 async def test_the_model_in_use_is_that_of_the_live_bundle_else_of_the_selection_else_of_the_traffic(
