@@ -58,7 +58,7 @@ def _shown(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-_ASIDE = re.compile(r"(\([^()]{1,60}\))|`(?! )([^`]{1,200})(?<! )`|([\d.,]+–[\d.,]+%?)")
+_ASIDE = re.compile(r"(\([^()]{1,60}\))|`(assay [^`]{1,200})`|([\d.,]+–[\d.,]+%?)")
 
 
 def unbroken(sentence: str) -> Markup:

@@ -22,6 +22,7 @@ from evaluations.leaderboards import Leaderboard, at_equal_length, leaderboard
 from evaluations.pricing import candidate_names
 from evaluations.scoring.base import Scored
 from evaluations.scoring.judges import JUDGES
+from evaluations.specs import VariantSpec
 from evaluations.statistics.clusters import per_unit
 from evaluations.statistics.early_stopping import stopping, whole_cases
 from evaluations.statistics.power import detectable_pairs
@@ -431,8 +432,15 @@ def _is_judged(run: StoredRun, spec: BenchmarkSpec) -> bool:
 
 
 def _names(run: StoredRun) -> tuple[str, ...]:
-    """What boards call the models of a run, in its order."""
-    return candidate_names([(variant.model.model, variant.label) for variant in run.variants])
+    """What boards call the models of a run, in its order: their ids; of recorded and simulated answers the run's words,
+    since no id says whose they are.
+    """
+    return candidate_names([(_id_of(variant), variant.label) for variant in run.variants])
+
+
+def _id_of(variant: VariantSpec) -> str:
+    asked = variant.model.model
+    return variant.label if asked.startswith(("replay/", "simulated/")) else asked
 
 
 def may_stop_early(run_id: UUID) -> bool:

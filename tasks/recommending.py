@@ -165,7 +165,7 @@ def _advice(known: Known, ask: Ask, wanted: Sequence[str]) -> Advice:
     if known.measured is None:
         raise NoIncumbentData(
             f"no models answered the same cases of {known.feature} yet. Ask them: `assay run SUITE -m "
-            f"{known.incumbent or 'MODEL'} -m MODEL`, in a suite with `feature: {known.feature}`."
+            f"{known.incumbent or 'MODEL'} -m MODEL`, in a suite of the feature {known.feature}."
         )
     if ask.mode != "use_case" and known.incumbent is None:
         raise NoIncumbentData(
