@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import available_timezones
 
+from sqlalchemy import Connection
+
 from evaluations.errors import AssayError, unknown_name
 from evaluations.wording import count
 from tasks.settings import settings
@@ -88,21 +90,21 @@ def count_customers() -> int:
 
     Marks that come meanwhile are those of somebody who rolls up and then does the same.
     """
-    with transaction() as connection:
-        days = tickets.waiting_days(connection)
-    for day in days:
-        with transaction() as connection:
-            tickets.count_tickets(connection, day)
-    return len(days)
+    return _each_alone(tickets.waiting_days, tickets.count_tickets)
 
 
 def keep_demand() -> int:
     """Keep what features asked on each whole day that is rolled up and not kept, by itself. Gives how many days."""
+    return _each_alone(demand.days_to_keep, demand.keep_day)
+
+
+def _each_alone(find: Callable[[Connection], Sequence[date]], work: Callable[[Connection, date], None]) -> int:
+    """Do the work of every day that is found, each in a transaction of its own. Gives how many days."""
     with transaction() as connection:
-        days = demand.days_to_keep(connection)
+        days = find(connection)
     for day in days:
         with transaction() as connection:
-            demand.keep_day(connection, day)
+            work(connection, day)
     return len(days)
 
 

@@ -1,5 +1,6 @@
 """What was found for one feature on a day: the model in use, what should change, or why nothing should."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -127,20 +128,23 @@ def unchanged(before: Recommendation, now: Recommendation) -> bool:
 SCORE_STEP: Final = 10
 
 
-def saving_text(found: Recommendation) -> str:
+def _from_to(low: float, high: float) -> str:
+    return f"{percent(low)} to {percent(high)}"
+
+
+def saving_text(found: Recommendation, interval: Callable[[float, float], str] = _from_to) -> str:
     """How much of today's cost is saved, and what that is in a month, whose volume has an interval of its own.
 
-    Where the lower end is below zero the change may cost more: that is said as it is.
+    Where the lower end is below zero the change may cost more: that is said as it is. `interval` words a share's ends.
     """
     saved = found.savings
+    shares = interval(saved.share_low, saved.share_high)
     if not saved.low and not saved.high:
-        share = f"{percent(saved.share_low)} to {percent(saved.share_high)}"
-        return f"saves nothing yet: {share} of a cost of nothing" if saved.share_high else "saves nothing"
+        return f"saves nothing yet: {shares} of a cost of nothing" if saved.share_high else "saves nothing"
     if saved.point < 0:
         return f"costs {money(-saved.point)} a month more ({money(-saved.high)} to {money(-saved.low)})"
     return (
-        f"saves {percent(saved.share_low)} to {percent(saved.share_high)} of {money(saved.now)} a month; as its volume "
-        f"varies, {money(saved.low)} to {money(saved.high)}"
+        f"saves {shares} of {money(saved.now)} a month; as its volume varies, {money(saved.low)} to {money(saved.high)}"
     )
 
 

@@ -10,6 +10,7 @@ from evaluations.recommending.answers import (
     Standing,
     StoredRecommendation,
     left_out_text,
+    saving_text,
     sureness_text,
 )
 from evaluations.recommending.recommendation import Advice, Compared, Impact, Recommendation
@@ -367,15 +368,8 @@ def _known(each: StoredRecommendation) -> str:
 
 
 def _saving(advice: Recommendation) -> str:
-    saved = advice.savings
-    if not saved.low and not saved.high:
-        share_of = share_interval(saved.share_low, saved.share_high)
-        return f"Saves nothing yet: {share_of} of a cost of nothing" if saved.share_high else "Saves nothing"
-    if saved.point < 0:
-        return f"Costs {money(-saved.point)} a month more ({money(-saved.high)} to {money(-saved.low)})"
-    shares = share_interval(saved.share_low, saved.share_high)
-    in_dollars = f"{money(saved.low)} to {money(saved.high)}"
-    return f"Saves {shares} of {money(saved.now)} a month; as its volume varies, {in_dollars}"
+    said = saving_text(advice, share_interval)
+    return f"{said[:1].upper()}{said[1:]}"
 
 
 def _sentence(said: str) -> str:

@@ -15,6 +15,7 @@ from tasks.flags import flag_file, publish_flags
 from tasks.rolling_back import end_canary
 from tasks.settings import settings
 from tasks.store.database import transaction
+from tasks.store.deployments import StoredDeployment
 from tasks.store.flag_deliveries import save_delivery
 from tests.cli.commands import rows
 from tests.deployments import NEW, OLD, approve, asked, deployed, taken
@@ -67,14 +68,19 @@ def test_what_a_channel_has_is_not_sent_again_and_what_failed_is(receiver: Recei
     assert len(deliver("production", again=True)) == 2
 
 
-def test_a_channel_whose_last_delivery_failed_is_sent_to_again_though_the_document_is_one_it_had(
-    receiver: Receiver,
-) -> None:
+def delivered_with_a_canary_to_come() -> StoredDeployment:
+    """Every channel has the flags of before; the canary that changes them is committed, and not delivered."""
     deliver("production")
     with transaction() as connection:
         coming = asked(connection, NEW)
         approve(connection, coming)
-        coming = taken(connection, coming, "pending", "deploying")
+        return taken(connection, coming, "pending", "deploying")
+
+
+def test_a_channel_whose_last_delivery_failed_is_sent_to_again_though_the_document_is_one_it_had(
+    receiver: Receiver,
+) -> None:
+    coming = delivered_with_a_canary_to_come()
     receiver.codes = [502, 502]  # as a gateway says when whoever is behind it took the document
     assert [each.delivered for each in deliver("production")] == [False, False]
     with transaction() as connection:
@@ -87,11 +93,7 @@ def test_a_channel_whose_last_delivery_failed_is_sent_to_again_though_the_docume
 def test_a_delivery_that_was_killed_before_it_was_noted_is_made_again_though_the_document_is_one_it_had(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver("production")
-    with transaction() as connection:
-        coming = asked(connection, NEW)
-        approve(connection, coming)
-        coming = taken(connection, coming, "pending", "deploying")
+    coming = delivered_with_a_canary_to_come()
 
     def killed(*given: Any, **named: Any) -> None:
         if named["delivered"]:
