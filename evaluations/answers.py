@@ -27,6 +27,8 @@ ErrorKind = Literal[
 """How a call failed. An error is counted and shown; it is never a wrong answer."""
 ROUTED: Final = "routed/"
 """What the model of a route is called by: a name of the suite's own, no vendor's."""
+NO_VENDOR: Final = ("replay/", "simulated/")
+"""How the names of recorded and made-up answers begin: nobody is called and nothing is paid for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ def same_model(requested: str, returned: str | None) -> bool:
     >>> same_model("openai/gpt-4o-mini", "gpt-4o-mini-2024-07-18"), same_model("openai/gpt-4o-mini", "gpt-4o")
     (True, False)
     """
-    if not returned or not requested or requested.startswith(("replay/", "simulated/")):
+    if not returned or not requested or requested.startswith(NO_VENDOR):
         return True
     asked, said = (name.rsplit("/", 1)[-1].casefold() for name in (requested, returned))
     if said == asked:

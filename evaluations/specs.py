@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from evaluations.answers import ROUTED
+from evaluations.answers import NO_VENDOR, ROUTED
 from evaluations.cases import Priority
 from evaluations.verdicts import Severity
 
@@ -287,7 +287,7 @@ class ModelSpec(Spec):
             raise ValueError("`api_key_env` is the name of an environment variable, e.g. OPENAI_API_KEY, not its value")
         if self.api_base is not None:
             _check_address(self.api_base)
-        if self.transport == "direct" and self.model.startswith(("replay/", "simulated/")):
+        if self.transport == "direct" and self.model.startswith(NO_VENDOR):
             raise ValueError(f"{self.model} is not called over HTTP; leave `transport` out")
         if self.name in self.fallbacks:
             raise ValueError(f"{self.name} cannot be its own fallback")

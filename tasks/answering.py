@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import orjson
 
-from evaluations.answers import Answer, same_model
+from evaluations.answers import NO_VENDOR, Answer, same_model
 from evaluations.errors import AssayError
 from evaluations.routes import Router
 from evaluations.specs import ModelSpec, SideSpec
@@ -28,8 +28,6 @@ from tasks.store.database import transaction
 from tasks.store.datasets import StoredCase, cases_of
 from tasks.store.ledger import CellKey, Intent, Lease, Recorded
 
-NOT_CACHED = ("replay/", "simulated/")
-"""Where an answer costs nothing, keeping it for later saves nothing."""
 PORTION = 100
 """Prompts that are made ready together, while earlier calls are under way."""
 CHARACTERS_A_TOKEN = 4
@@ -299,7 +297,8 @@ def _reserve(execution: Execution, call: Call, path: Path | None) -> Decimal | N
 def _cache_key(execution: Execution, model: ModelSpec, call: Call, sent: bytes) -> bytes | None:
     """What has to be the same for an answer to be served again: model, endpoint, messages, parameters, output
     schema, output limit, and the repeat, because repeats are there to differ."""
-    if not (execution.run.use_cache and model.reuse_answers) or model.model.startswith(NOT_CACHED):
+    # Where an answer costs nothing, keeping it for later saves nothing.
+    if not (execution.run.use_cache and model.reuse_answers) or model.model.startswith(NO_VENDOR):
         return None
     question = [
         model.model,

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from evaluations.answers import NO_VENDOR
 from evaluations.benchmark_specs import BenchmarkSpec, SampleSpec
 from evaluations.benchmarks.formats import VERDICT, format_named
 from evaluations.benchmarks.results import BenchmarkResult, ModelResult, sides_of
@@ -440,7 +441,7 @@ def _names(run: StoredRun) -> tuple[str, ...]:
 
 def _id_of(variant: VariantSpec) -> str:
     asked = variant.model.model
-    return variant.label if asked.startswith(("replay/", "simulated/")) else asked
+    return variant.label if asked.startswith(NO_VENDOR) else asked
 
 
 def may_stop_early(run_id: UUID) -> bool:

@@ -17,6 +17,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection
 
+from evaluations.answers import NO_VENDOR
 from evaluations.errors import AssayError
 from evaluations.pricing import estimate_tokens
 from evaluations.routes import strong_share
@@ -208,7 +209,7 @@ def _history(connection: Connection, variant: VariantSpec) -> tuple[Range, Range
 
 
 def _is_recorded(variant: VariantSpec) -> bool:
-    return all(model.model.startswith(("replay/", "simulated/")) for model in variant.asks)
+    return all(model.model.startswith(NO_VENDOR) for model in variant.asks)
 
 
 def _usd(price: Decimal, tokens: float) -> float:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from evaluations.answers import NO_VENDOR
 from evaluations.errors import AssayError
 from evaluations.results import QuarantinedRow
 from evaluations.specs import SuiteSpec, VariantSpec
@@ -314,7 +315,7 @@ def _check_prices(connection: Connection, loaded: LoadedSuite, request: RunReque
         target.label
         for target in targets
         if (limited or target.max_cost_a_call is not None)
-        and not target.model.startswith(("replay/", "simulated/"))
+        and not target.model.startswith(NO_VENDOR)
         and book.prices_of(target.model, today) is None
     ]
     if unpriced and not request.allow_unpriced:
