@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -142,43 +143,30 @@ def answer_totals(connection: Connection, run_id: UUID, answers_of: UUID) -> dic
 
 def errors_by_kind(connection: Connection, answers_of: UUID) -> dict[int, dict[ErrorKind, int]]:
     """By variant position."""
-    counts: dict[int, dict[ErrorKind, int]] = {}
-    for variant, kind, count in connection.execute(
-        text("""
-            SELECT variant, error_type, count(*) FROM answers
-            WHERE run_id = :run AND NOT superseded AND error_type IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 2
-        """),
-        {"run": answers_of},
-    ):
-        counts.setdefault(variant, {})[kind] = count
-    return counts
+    return _counted(connection, answers_of, "error_type")
 
 
 def models_returned(connection: Connection, answers_of: UUID) -> dict[int, dict[str, int]]:
     """By variant position: the names that providers gave in their replies."""
-    counts: dict[int, dict[str, int]] = {}
-    for variant, name, count in connection.execute(
-        text("""
-            SELECT variant, model_returned, count(*) FROM answers
-            WHERE run_id = :run AND NOT superseded AND model_returned IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 2
-        """),
-        {"run": answers_of},
-    ):
-        counts.setdefault(variant, {})[name] = count
-    return counts
+    return _counted(connection, answers_of, "model_returned")
 
 
 def routed_to(connection: Connection, answers_of: UUID) -> dict[int, dict[str, int]]:
     """By the position of a routed variant: how many answers each of its models gave, the most first."""
-    counts: dict[int, dict[str, int]] = {}
-    for variant, name, count in connection.execute(
-        text("""
-            SELECT variant, routed_to, count(*) FROM answers
-            WHERE run_id = :run AND NOT superseded AND routed_to IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 2
+    return _counted(connection, answers_of, "routed_to")
+
+
+def _counted(connection: Connection, answers_of: UUID, column: str) -> dict[int, dict[Any, int]]:
+    """By variant position: how many answers have each value of a column, the most frequent first."""
+    counts: dict[int, dict[Any, int]] = {}
+    for variant, value, count in connection.execute(
+        text(f"""
+            SELECT variant, {column}, count(*) FROM answers
+            WHERE run_id = :run AND NOT superseded AND {column} IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 2
         """),
         {"run": answers_of},
     ):
-        counts.setdefault(variant, {})[name] = count
+        counts.setdefault(variant, {})[value] = count
     return counts
 
 
